@@ -1,0 +1,328 @@
+"""Translates files in the reference's layout (Vega's `esr_ea.yml`) into ours; that layout is known nowhere else.
+
+Nothing that such a file says is dropped in silence: each of its values is translated, or checked to mean what ours
+means anyway, or named in a warning. For that, what was read is recorded, and the rest is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from esr_ray.config.reference_refs import ReferenceFile, dotted, key_path, read_leaves, warn_if_other
+from esr_ray.config.reference_sets import check_set, same_folder, translate_sets
+from esr_ray.data.images import list_pictures
+from esr_ray.errors import UserError
+
+_OUR_SECTIONS = {
+    "task",
+    "space",
+    "evolution",
+    "data",
+    "fast_training",
+    "full_training",
+    "benchmarks",
+    "runtime",
+    "output",
+}
+_THEIR_SECTIONS = ("nas", "general", "fully_train")
+
+# What the type of a step is to us: our step. Without a type, its name says it.
+_STEPS = {"SearchPipeStep": "search", "TrainPipeStep": "full_training", "BenchmarkPipeStep": "benchmarks"}
+_STEP_NAMES = {"nas": "search", "fully_train": "full_training", "benchmark": "benchmarks"}
+
+# The search's own keys: (theirs, ours, kind, default). None: the reference has no default, and the key must be there.
+_SEARCH_KEYS: tuple[tuple[str, str, str, Any], ...] = (
+    ("search_algorithm.policy.num_generation", "evolution.num_generation", "int", 2),
+    ("search_algorithm.policy.num_individual", "evolution.num_individual", "int", 4),
+    ("search_algorithm.policy.num_elitism", "evolution.num_elitism", "int", 2),
+    ("search_algorithm.policy.mutation_rate", "evolution.mutation_rate", "float", 0.05),
+    ("search_algorithm.range.node_num", "space.node_num", "int", 20),
+    ("search_algorithm.range.min_active", "space.min_active", "int", 16),
+    ("search_algorithm.range.max_params", "space.max_params", "int", 1_020_000),
+    ("search_algorithm.range.min_params", "space.min_params", "int", 1_010_000),
+    ("search_space.esrbody.block_type", "space.block_types", "strs", None),
+    ("search_space.esrbody.conv_num", "space.conv_num", "ints", None),
+    ("search_space.esrbody.growth_rate", "space.growth_rate", "ints", None),
+    ("search_space.esrbody.G0", "space.base_channels", "int", None),
+)
+_PROBABILITIES = ("type_prob", "conv_prob", "growth_prob")
+# Of these the reference's defaults are those of classification, or cannot be trained with: the release's file decides.
+_RELEASE = {"crop": 64, "batch_size": 16, "learning_rate": 1e-4, "gamma": 0.5}
+_RELEASE_MILESTONES = {"search": [100, 200], "full_training": [8000, 12000, 13500, 14500]}
+_DIV2K_IMAGES = 800
+
+# Values that must be these, since ours has nothing else; a file that wants another cannot be served.
+_REFUSED: dict[str, dict[str, tuple[Any, ...]]] = {
+    "search": {
+        "search_space.type": ("SearchSpace",),
+        "search_space.modules": (["esrbody"],),
+        "search_space.esrbody.type": ("ESRN",),
+        "search_algorithm.type": ("ESRSearch",),
+        "search_algorithm.codec": ("ESRCodec",),
+    },
+    "training": {
+        "trainer.type": ("Trainer",),
+        "trainer.with_train": (True,),
+        "trainer.optimizer.type": ("Adam",),
+        "trainer.lr_scheduler.type": ("MultiStepLR",),
+        "trainer.loss.type": ("L1Loss",),
+        "trainer.metric.type": ("PSNR",),
+    },
+}
+# Values whose others change nothing in ours, which is said: (the values we mean, what ours does).
+_SAID: dict[str, dict[str, tuple[tuple[Any, ...], str]]] = {
+    "general": {
+        "parallel_search": (
+            (True,),
+            "candidates are always trained in parallel, on all devices; see runtime.evaluators",
+        ),
+        "parallel_fully_train": ((True,), "the full training always uses all cores; see runtime.final_threads"),
+    },
+    "training": {
+        "trainer.callbacks": (("ESRTrainerCallback", ["ESRTrainerCallback"]), "there are no callbacks"),
+        "trainer.metric.params.max_rgb": ((255,), "PSNR is always that of 8-bit pictures"),
+        "dataset.train.fixed_size": ((True,), "training is always on crops of one size"),
+    },
+    "evaluator": {
+        "evaluator.type": (("Evaluator",), "networks are always evaluated in the same way"),
+        "evaluator.host_evaluator.type": (("HostEvaluator",), "networks are always evaluated in the same way"),
+        "evaluator.host_evaluator.metric.type": (("PSNR",), "PSNR on Y, PSNR on RGB and SSIM are always reported"),
+        "evaluator.host_evaluator.metric.params.max_rgb": ((255,), "PSNR is always that of 8-bit pictures"),
+    },
+}
+_AUGMENTATION = {
+    "hflip": "ours always flips, with p = 0.5",
+    "vflip": "ours always flips, with p = 0.5",
+    "rot90": "ours always transposes, with p = 0.5",
+    "shuffle": "ours always draws crops at random",
+}
+# Keys whose warning can say more than that there is no counterpart.
+_IGNORED = {
+    "models_folder": "ignored: steps take networks from the run folder, and full_training trains the search's best",
+    "ref": "ignored: a ref is followed on direct children of a step only",
+    "cuda": "ignored: runtime.resource and runtime.target choose the device",
+}
+
+_BORDER = "scores leave out a border of as many pixels as the scale"
+_RELEASE_SAYS = "as in the release's file"
+
+
+def is_reference(content: Mapping[str, Any]) -> bool:
+    """Whether a file is in the reference's layout: has steps with `pipe_step`, or its sections and none of ours."""
+    if any(isinstance(section, Mapping) and "pipe_step" in section for section in content.values()):
+        return True
+    if _OUR_SECTIONS & content.keys():
+        return False  # fully_train beside these is a typo of full_training
+    pipeline = content.get("pipeline")
+    named = pipeline if isinstance(pipeline, list) else []
+    return any(isinstance(content.get(name), Mapping) or name in named for name in _THEIR_SECTIONS)
+
+
+def translate(content: dict[str, Any], where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return a file of the reference's layout in ours, still to be checked by the schema, and what to tell its user.
+
+    `where` is the file that messages name. Raises UserError, with the key path and what to do, where the file asks for
+    something that ours does not have, where a ref or a step leads nowhere, where a value has the wrong type, or where
+    no test set can be found.
+    """
+    leaves = read_leaves(content, where)
+    file = ReferenceFile(where, leaves, {leaf.origin: None for leaf in leaves.values()})
+    steps = _pipeline(file)
+    nas, benchmarks = steps["search"][0], steps["benchmarks"]
+    native: dict[str, Any] = {
+        "pipeline": [step for step, names in steps.items() if names],
+        **_search(file, nas),
+    }
+    scale = native["task"]["scale"]
+    native |= translate_sets(file, nas, benchmarks, scale)
+    images = _count_images(file, native["data"]["train"]["hr"])
+    native["fast_training"] = _training(file, nas, "search", scale, images)
+    native["seed"] = file.get((nas, "trainer", "seed"), "int", 0)
+    for full in steps["full_training"]:
+        _same_data(file, full, nas, scale)
+        native["full_training"] = _training(file, full, "full_training", scale, images)
+        warn_if_other(file, (full, "trainer", "seed"), native["seed"], "a run has one seed")
+        for key in ("trainer.node_num", "trainer.range.node_num"):
+            warn_if_other(
+                file, key_path(full, key), native["space"]["node_num"], "networks are as the search found them"
+            )
+    for step in (*steps["full_training"], *benchmarks):
+        _check_said(file, step, "evaluator")
+        warn_if_other(file, key_path(step, "evaluator.host_evaluator.metric.params.scale"), scale, _BORDER)
+    _check_said(file, "general", "general")
+    _set_aside(file, steps)
+    return native, (*_defaults(file), *file.warnings, *_unread(file))
+
+
+def _pipeline(file: ReferenceFile) -> dict[str, list[str]]:
+    """The steps that run, under the names of ours, in our order."""
+    named = file.take(("pipeline",), "strs")
+    if not named:
+        raise file.fault(("pipeline",), "is missing; give the steps that run, such as [nas, fully_train]")
+    steps: dict[str, list[str]] = {"search": [], "full_training": [], "benchmarks": []}
+    for name in named:
+        if not any(path[0] == name and len(path) > 1 for path in file.leaves):
+            raise file.fault(("pipeline",), f"names {name}, but the file has no section {name}; add it or take it out")
+        path = (name, "pipe_step", "type")
+        kind = file.take(path, "str")
+        known_name = "benchmark" if name.startswith("benchmark_") else name
+        step = _STEPS.get(kind) if kind else _STEP_NAMES.get(known_name)
+        if step is None:
+            raise file.fault(path, f"{kind or 'is missing'}; ours has {', '.join(_STEPS)}")
+        steps[step].append(name)
+    if not steps["search"]:
+        raise file.fault(
+            ("pipeline",),
+            f"{named} has no step nas, which `search` needs for now; add nas (SearchPipeStep) and its section",
+        )
+    for step in ("search", "full_training"):
+        if len(steps[step]) > 1:
+            raise file.fault(
+                ("pipeline",), f"{' and '.join(steps[step])} are both {step}; a run has one, remove the other"
+            )
+    if steps["benchmarks"] and not steps["full_training"]:
+        raise file.fault(
+            ("pipeline",),
+            f"{steps['benchmarks'][0]} needs a fully trained network; put fully_train before it, or remove it",
+        )
+    ordered = [name for names in steps.values() for name in names]
+    if ordered != named:
+        file.warn(("pipeline",), f"{named} runs in the order {ordered}")
+    return steps
+
+
+def _search(file: ReferenceFile, nas: str) -> dict[str, Any]:
+    """Sections task, space and evolution."""
+    native: dict[str, Any] = {
+        "task": {
+            "name": "super_resolution",
+            "scale": file.get(key_path(nas, "search_space.esrbody.scale"), "int", None),
+        },
+        "space": {"global_skip": "none", "budget_counting": "exact"},
+        "evolution": {"selection": "roulette"},
+    }
+    for theirs, ours, kind, default in _SEARCH_KEYS:
+        section, key = ours.split(".")
+        native[section][key] = file.get(key_path(nas, theirs), kind, default)
+    for name in _PROBABILITIES:
+        weights = file.take(key_path(nas, f"search_space.esrbody.{name}"), "floats")
+        if weights is not None:
+            native["space"][name] = weights
+    _check_refused(file, nas, "search")
+    budget = key_path(nas, "search_algorithm.range")
+    least, most = native["space"]["min_params"], native["space"]["max_params"]
+    if least > most:
+        raise file.fault((*budget, "min_params"), f"{least} is greater than max_params, {most}; give both")
+    file.warn(
+        budget,
+        f"the budget of {least:,}-{most:,} parameters now means all weights and biases; the reference counts weights "
+        "without biases, and entry and residual 1x1s of the first block only, so that it accepts larger networks (at "
+        "315-325 K their true counts are 324-340 K); --set space.budget_counting=reference counts as it does",
+    )
+    return native
+
+
+def _training(file: ReferenceFile, step: str, ours: str, scale: int, images: tuple[int, str]) -> dict[str, Any]:
+    """Section fast_training or full_training."""
+    _check_refused(file, step, "training")
+    _check_said(file, step, "training")
+    for key in ("trainer.scale", "trainer.metric.params.scale"):
+        warn_if_other(file, key_path(step, key), scale, _BORDER)
+    for key, does in _AUGMENTATION.items():
+        value = file.take(path := key_path(step, f"dataset.train.{key}"), "bool")
+        if value is False or (value is None and ours == "search"):
+            file.warn(path, f"{'false' if value is False else 'not in the file, which there means false'}; {does}")
+    train, trainer = (step, "dataset", "train"), (step, "trainer")
+    batch_size = file.get((*train, "batch_size"), "int", _RELEASE["batch_size"], _RELEASE_SAYS)
+    crop_size = file.get((*train, "crop"), "int", _RELEASE["crop"], _RELEASE_SAYS)
+    epochs = file.get((*trainer, "epochs"), "int", 1)
+    rate = file.get(key_path(step, "trainer.optimizer.params.lr"), "float", _RELEASE["learning_rate"], _RELEASE_SAYS)
+    schedule = (*trainer, "lr_scheduler", "params")
+    milestones = file.get((*schedule, "milestones"), "ints", _RELEASE_MILESTONES[ours], _RELEASE_SAYS)
+    gamma = file.get((*schedule, "gamma"), "float", _RELEASE["gamma"], _RELEASE_SAYS)
+    if batch_size < 1:
+        raise file.fault((*train, "batch_size"), f"must be 1 or more, got {batch_size}")
+    # As there, a last batch that is not full is left out.
+    batches = max(1, images[0] // batch_size)
+    steps = [epoch * batches for epoch in milestones]
+    file.warn(
+        (*trainer, "epochs"),
+        f"{epochs} epochs of {batches} batches ({images[1]}, batch size {batch_size}) are {epochs * batches} steps; "
+        f"milestones {milestones} are steps {steps}",
+    )
+    return {
+        "steps": epochs * batches,
+        "batch_size": batch_size,
+        "crop_size": crop_size,
+        "learning_rate": rate,
+        "schedule": {"type": "multistep", "milestones": steps, "gamma": gamma},
+    }
+
+
+def _count_images(file: ReferenceFile, folder: str) -> tuple[int, str]:
+    try:
+        count = len(list_pictures(Path(folder).expanduser()))
+    except (UserError, OSError):
+        # The file is translated all the same: that the folder must be there is said where pictures are read.
+        return _DIV2K_IMAGES, f"{folder} cannot be read here, so {_DIV2K_IMAGES} pictures as in DIV2K are assumed"
+    return count, f"{count} pictures in {folder}"
+
+
+def _same_data(file: ReferenceFile, full: str, nas: str, scale: int) -> None:
+    """Both trainings are on one set in ours; a step without a dataset takes that of the search."""
+    if not file.has((full, "dataset")):
+        file.warn((full, "dataset"), f"is missing, {nas}.dataset is used")
+        found = {path[1:]: leaf for path, leaf in file.leaves.items() if path[:2] == (nas, "dataset")}
+        file.leaves.update({(full, *tail): leaf for tail, leaf in found.items()})
+    for key in ("root_HR", "root_LR"):
+        path = (full, "dataset", "train", key)
+        theirs, value = file.take((nas, *path[1:]), "str"), file.take(path, "str")
+        if value is not None and (theirs is None or not same_folder(value, theirs)):
+            raise file.fault(path, f"{nas} trains on {theirs}; ours has one training set, write ref: {nas}.dataset")
+    check_set(file, full, "train", scale)
+    # A dataset may be written out a second time; what differs stays unread, and is reported.
+    for again in [again for again in file.leaves if again[:3] == (full, "dataset", "test")]:
+        searched = file.leaves.get((nas, *again[1:]))
+        if searched and searched.value == file.leaves[again].value and searched.origin not in file.unread:
+            file.take(again, None)
+
+
+def _check_refused(file: ReferenceFile, step: str, table: str) -> None:
+    for key, allowed in _REFUSED[table].items():
+        value = file.take(path := key_path(step, key), None)
+        if value is not None and value not in allowed:
+            raise file.fault(path, f"ours has no {value!r}, only {' or '.join(map(repr, allowed))}; change it")
+
+
+def _check_said(file: ReferenceFile, step: str, table: str) -> None:
+    for key, (meant, does) in _SAID[table].items():
+        value = file.take(path := key_path(step, key), None)
+        if value is not None and value not in meant:
+            file.warn(path, f"{value!r} is ignored: {does}")
+
+
+def _set_aside(file: ReferenceFile, steps: dict[str, list[str]]) -> None:
+    """Sections that no step of the pipeline is named for: said once, not a key at a time."""
+    run = {"general", *(name for names in steps.values() for name in names)}
+    for name in dict.fromkeys(path[0] for path in file.unread if len(path) > 1 and path[0] not in run):
+        file.warnings.append(f"{name}: the pipeline does not name it; ignored, but for what other steps take from it")
+        for path in [path for path in file.unread if path[0] == name]:
+            del file.unread[path]
+
+
+def _defaults(file: ReferenceFile) -> list[str]:
+    if not file.defaults:
+        return []
+    return ["not in the file: " + "; ".join(f"{', '.join(keys)} ({source})" for source, keys in file.defaults.items())]
+
+
+def _unread(file: ReferenceFile) -> list[str]:
+    lines, grouped = [], dict[str, list[str]]()
+    for path in file.unread:
+        if path[-1] in _IGNORED:
+            grouped.setdefault(_IGNORED[path[-1]], []).append(dotted(path))
+        else:
+            lines.append(f"{dotted(path)}: has no counterpart, ignored")
+    return lines + [f"{', '.join(paths)}: {reason}" for reason, paths in grouped.items()]

@@ -1,0 +1,220 @@
+"""Every key of a configuration, with its type, range and default: one experiment is one `Config`.
+
+Only what can be said of a key (or of keys beside each other) without looking at files or at the search space is
+checked here; `esr_ray.config.load` does the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Count = Annotated[int, Field(ge=1)]
+Weights = tuple[Annotated[float, Field(ge=0)], ...]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class TaskConfig(_Section):
+    """What the networks are for."""
+
+    name: Literal["super_resolution"] = "super_resolution"
+    scale: Literal[2, 3, 4] = Field(2, description="enlargement of each side")
+
+
+class SpaceConfig(_Section):
+    """The search space (method: ESRN, grammar and vocabulary) and the budget that its networks must keep."""
+
+    node_num: Count = Field(20, description="nodes of a genome, active or not")
+    min_active: Count = Field(16, description="least number of active nodes")
+    base_channels: Annotated[int, Field(ge=4)] = Field(32, description="G0, channels outside the blocks")
+    global_skip: Literal["none", "nearest", "bicubic"] = Field(
+        "nearest", description="enlarged input added to the output; none is the paper's network"
+    )
+    block_types: tuple[str, ...] = Field(("S", "G", "C"), description="letters of the block types")
+    conv_num: tuple[Count, ...] = Field((4, 6, 8), description="numbers of 3x3 convolutions in a block")
+    growth_rate: tuple[Count, ...] = Field((8, 16, 24, 32), description="growth rates of a block")
+    out_channels: tuple[Count, ...] | None = Field(
+        None, description="output channels of a block, OUT >= G; without it: growth_rate at or after G's index"
+    )
+    type_prob: Weights | None = Field(None, description="weight of each of block_types; without it all alike")
+    conv_prob: Weights | None = Field(None, description="weight of each of conv_num")
+    growth_prob: Weights | None = Field(None, description="weight of each of growth_rate, for G (and OUT)")
+    out_prob: Weights | None = Field(None, description="weight of each of out_channels")
+    min_params: Annotated[int, Field(ge=0)] | None = Field(None, description="least number of parameters")
+    max_params: Count | None = Field(None, description="greatest number of parameters")
+    max_mult_adds: Count | None = Field(None, description="greatest number of mult-adds for a 1280x720 output")
+    budget_counting: Literal["exact", "reference"] = Field(
+        "exact", description="what min_params and max_params count: all weights and biases, or as the reference does"
+    )
+    user_blocks: tuple[str, ...] = Field((), description="paths of files that each define a block type")
+
+
+class EvolutionConfig(_Section):
+    """The evolutionary algorithm."""
+
+    num_generation: Count = Field(20, description="generations, the first (random) one included")
+    num_individual: Count = Field(8, description="individuals of a generation")
+    num_elitism: Count = Field(4, description="individuals that the elite keeps")
+    mutation_rate: Annotated[float, Field(gt=0, le=1)] = Field(0.05, description="chance that a flag or block changes")
+    selection: Literal["tournament", "roulette"] = Field("tournament", description="how parents are chosen")
+    tournament_size: Annotated[int, Field(ge=2)] = Field(2, description="individuals that a tournament compares")
+
+    @model_validator(mode="after")
+    def _elite_fits(self) -> EvolutionConfig:
+        if self.num_elitism > self.num_individual:
+            raise ValueError(
+                f"num_elitism ({self.num_elitism}) is greater than num_individual ({self.num_individual}): "
+                "the first generation could not fill the elite"
+            )
+        return self
+
+
+class FolderConfig(_Section):
+    """A folder of HR pictures, and its LR pictures where they are given."""
+
+    hr: str = Field(description="folder of HR pictures")
+    lr: str | None = Field(None, description="folder of LR pictures; without it LR is made by antialiased bicubic")
+
+
+class SplitConfig(_Section):
+    """How one folder is divided into the three sets."""
+
+    validation: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="part of the pictures that fitness uses")
+    test: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="part that is only ever reported on")
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> SplitConfig:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation + test must stay below 1: nothing would be left to train on")
+        return self
+
+
+class DataConfig(_Section):
+    """Pictures: one folder that is split (`hr`, `lr`), or three folders (`train`, `validation`, `test`)."""
+
+    hr: str | None = Field(None, description="one folder for all sets, or sample:scikit-image")
+    lr: str | None = Field(None, description="LR pictures of `hr`; without it made by antialiased bicubic")
+    split: SplitConfig = Field(SplitConfig(), description="how `hr` is divided")
+    train: FolderConfig | None = Field(None, description="pictures to train on")
+    validation: FolderConfig | None = Field(None, description="pictures that fitness is measured on")
+    test: FolderConfig | None = Field(None, description="pictures that are only reported on")
+    validation_size: Annotated[int, Field(ge=16)] | None = Field(
+        None, description="LR side of the square parts of validation pictures that are used; without it whole pictures"
+    )
+    validation_crops: Count = Field(1, description="parts of each validation picture, where validation_size is set")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> DataConfig:
+        sets = [name for name in ("train", "validation", "test") if getattr(self, name) is not None]
+        if self.hr is None and len(sets) < 3:
+            missing = [name for name in ("train", "validation", "test") if name not in sets]
+            raise ValueError(
+                f"give hr (one folder, split into three sets), or all of train, validation and test (missing: {', '.join(missing)})"
+            )
+        if self.hr is not None and sets:
+            raise ValueError(f"give either hr or {', '.join(sets)}, not both")
+        if self.hr is None and self.lr is not None:
+            raise ValueError("lr goes with hr; for separate sets give train.lr, validation.lr and test.lr")
+        return self
+
+
+class CosineSchedule(_Section):
+    """Linear warm-up, then half a cosine to zero."""
+
+    type: Literal["cosine"]
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="steps of linear warm-up")
+
+
+class MultiStepSchedule(_Section):
+    """The rate is multiplied by gamma at each milestone."""
+
+    type: Literal["multistep"]
+    milestones: tuple[Count, ...] = Field(description="steps, ascending")
+    gamma: Annotated[float, Field(gt=0, le=1)] = Field(0.5, description="factor at each milestone")
+
+    @model_validator(mode="after")
+    def _ascending(self) -> MultiStepSchedule:
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones must ascend, got {list(self.milestones)}")
+        return self
+
+
+class TrainingConfig(_Section):
+    """One training: Adam on an L1 loss."""
+
+    steps: Count = Field(400, description="optimizer steps")
+    batch_size: Count = Field(16, description="crops in a batch")
+    crop_size: Annotated[int, Field(ge=8, multiple_of=2)] = Field(64, description="side of a crop in LR pixels, even")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(1e-4, description="initial (cosine: highest) rate of Adam")
+    schedule: Annotated[CosineSchedule | MultiStepSchedule, Field(discriminator="type")] = Field(
+        CosineSchedule(type="cosine"), description="how the rate changes"
+    )
+    clip_norm: Annotated[float, Field(gt=0)] | None = Field(None, description="greatest norm of the gradient")
+    average_weights: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="decay of the exponential average of the weights that is evaluated instead of the last ones"
+    )
+
+
+class BenchmarkConfig(FolderConfig):
+    """A set of pictures that the trained network is reported on."""
+
+    name: str = Field(description="name in the report, such as Set5")
+
+
+class RuntimeConfig(_Section):
+    """Devices and processes."""
+
+    resource: Literal["auto", "CPU", "NPU"] = Field("auto", description="what Ray counts as a device")
+    target: Literal["auto", "cpu", "ascend"] = Field("auto", description="what MindSpore computes on")
+    mode: Literal["graph", "pynative"] = Field("graph", description="how MindSpore runs a network")
+    evaluators: Literal["auto"] | Count = Field("auto", description="evaluators, one device each; auto: all devices")
+    final_threads: Literal["auto"] | Count = Field(
+        "auto", description="CPU threads of the full training; auto: all cores that Ray has on its node"
+    )
+    max_attempts: Count = Field(3, description="how often a candidate is tried whose process or node dies")
+    candidate_timeout_s: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="seconds after which a candidate is given up as failed"
+    )
+    memory_limit_mb: Annotated[int, Field(ge=500)] = Field(
+        4096, description="resident memory above which an evaluator is replaced between two candidates"
+    )
+    cache_dir: str | None = Field(None, description="where decoded pictures are kept; default ~/.cache/esr_ray")
+
+
+class OutputConfig(_Section):
+    """Where results go."""
+
+    dir: str = Field("runs", description="folder of run folders")
+    name: str | None = Field(None, description="name of the run folder; default: the file's name with date and time")
+
+
+Step = Literal["search", "full_training", "benchmarks"]
+
+
+class Config(_Section):
+    """One experiment."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="seed of all randomness of the run")
+    pipeline: tuple[Step, ...] = Field(
+        ("search", "full_training", "benchmarks"), description="steps that run, in order"
+    )
+    task: TaskConfig = TaskConfig()
+    space: SpaceConfig = SpaceConfig()
+    evolution: EvolutionConfig = EvolutionConfig()
+    data: DataConfig
+    fast_training: TrainingConfig = Field(TrainingConfig(), description="the short training that fitness comes from")
+    full_training: TrainingConfig = Field(TrainingConfig(), description="the training of the winner")
+    benchmarks: tuple[BenchmarkConfig, ...] = Field((), description="sets to report on beside the test set")
+    runtime: RuntimeConfig = RuntimeConfig()
+    output: OutputConfig = OutputConfig()
+
+    @model_validator(mode="after")
+    def _pipeline_in_order(self) -> Config:
+        order = ["search", "full_training", "benchmarks"]
+        if not self.pipeline or list(self.pipeline) != order[: len(self.pipeline)]:
+            raise ValueError(f"pipeline must be the first steps of {order}, in this order")
+        return self

@@ -1,0 +1,114 @@
+"""Random paired crops for training, drawn from (seed, step) alone, and the fixed parts that fitness uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esr_ray.errors import UserError
+from esr_ray.randomness import generator
+
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class PicturePair:
+    """One picture at both sizes: `hr` (h·scale, w·scale, 3) and `lr` (h, w, 3), uint8 RGB, read-only views."""
+
+    name: str
+    hr: NDArray[np.uint8]
+    lr: NDArray[np.uint8]
+
+
+def sample_batch(
+    pairs: Sequence[PicturePair], seed: int, step: int, batch_size: int, crop_size: int, scale: int
+) -> tuple[F32, F32]:
+    """Draw the batch of one step: LR (B, 3, c, c) and HR (B, 3, c·scale, c·scale), float32 RGB in [0, 1].
+
+    Pictures and positions are uniform; horizontal flip, vertical flip and transposition each have probability 0.5 and
+    are applied to both sizes alike. The same (seed, step) gives the same batch whatever was drawn before, so every
+    candidate of a run sees the same crops. `crop_size` is in LR pixels; `check_crop_size` says whether it fits.
+    """
+    # Only random() is used, see esr_ray.randomness.
+    draws = generator(seed, "crops", step).random((batch_size, 6))
+    lr = np.empty((batch_size, crop_size, crop_size, 3), np.uint8)
+    hr = np.empty((batch_size, crop_size * scale, crop_size * scale, 3), np.uint8)
+    for index, draw in enumerate(draws):
+        pair = pairs[int(draw[0] * len(pairs))]
+        top = int(draw[1] * (pair.lr.shape[0] - crop_size + 1))
+        left = int(draw[2] * (pair.lr.shape[1] - crop_size + 1))
+        part = _part(pair, top, left, crop_size)
+        flips = draw[3:] < 0.5
+        lr[index] = _flipped(part.lr, flips)
+        hr[index] = _flipped(part.hr, flips)
+    return _as_floats(lr), _as_floats(hr)
+
+
+def check_crop_size(pairs: Sequence[PicturePair], crop_size: int) -> None:
+    """Raise UserError naming the first picture whose LR side is below `crop_size` (LR pixels)."""
+    for pair in pairs:
+        height, width = pair.lr.shape[:2]
+        if min(height, width) < crop_size:
+            raise UserError(
+                f"crop_size {crop_size}: {pair.name} has only {width}x{height} LR pixels; "
+                f"set crop_size to at most {min(min(p.lr.shape[:2]) for p in pairs)} or remove small pictures"
+            )
+
+
+def validation_crops(pairs: Sequence[PicturePair], size: int | None, count: int) -> list[PicturePair]:
+    """Return the parts of validation pictures that fitness is measured on; nothing is random.
+
+    Without `size` (LR pixels): the whole pictures. Otherwise up to `count` square parts of each that do not overlap,
+    in the middles of the cells of an even grid (one: the centre). A picture smaller than `size` is used whole.
+    """
+    if size is None:
+        return list(pairs)
+    parts = []
+    for pair in pairs:
+        height, width = pair.lr.shape[:2]
+        if min(height, width) < size:
+            parts.append(pair)
+            continue
+        corners = _grid(height, width, size, count)
+        parts.extend(_part(pair, top, left, size) for top, left in corners)
+    return parts
+
+
+def _grid(height: int, width: int, size: int, count: int) -> list[tuple[int, int]]:
+    """Corners (top, left) of at most `count` disjoint squares."""
+    most_rows, most_columns = height // size, width // size
+    count = min(count, most_rows * most_columns)
+    # The smallest grid that holds `count`, among equals the one whose cells are closest to squares.
+    rows, columns = min(
+        ((r, c) for r in range(1, most_rows + 1) for c in range(1, most_columns + 1) if r * c >= count),
+        key=lambda grid: (grid[0] * grid[1], abs(np.log((height / grid[0]) / (width / grid[1]))), grid),
+    )
+    corners = [
+        (((2 * r + 1) * height - rows * size) // (2 * rows), ((2 * c + 1) * width - columns * size) // (2 * columns))
+        for r in range(rows)
+        for c in range(columns)
+    ]
+    return [corners[(2 * k + 1) * len(corners) // (2 * count)] for k in range(count)]
+
+
+def _part(pair: PicturePair, top: int, left: int, size: int) -> PicturePair:
+    scale = pair.hr.shape[0] // pair.lr.shape[0]
+    lr = pair.lr[top : top + size, left : left + size]
+    hr = pair.hr[top * scale : (top + size) * scale, left * scale : (left + size) * scale]
+    return PicturePair(f"{pair.name}[{top},{left}]", hr, lr)
+
+
+def _flipped(picture: NDArray[np.uint8], flips: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    horizontal, vertical, transposed = flips
+    if horizontal:
+        picture = picture[:, ::-1]
+    if vertical:
+        picture = picture[::-1]
+    return picture.transpose(1, 0, 2) if transposed else picture
+
+
+def _as_floats(batch: NDArray[np.uint8]) -> F32:
+    return np.ascontiguousarray(batch.transpose(0, 3, 1, 2)).astype(np.float32) / np.float32(255)

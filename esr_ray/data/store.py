@@ -1,0 +1,189 @@
+"""Pictures decoded once a node, checked, and shared by its processes through a memory-mapped file.
+
+A store is two files in the cache folder, named by what they were made from: `KEY.u8` holds the pixels one picture
+after the other, `KEY.json` says where each lies. The index is written last, so a store with a valid index is whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from esr_ray.data.build import Entry, build, needed_bytes
+from esr_ray.data.crops import PicturePair
+from esr_ray.data.sets import Pair, PictureSets
+from esr_ray.errors import UserError
+
+# Part of the key: raise it where the layout or the way LR is made changes.
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class StoreSpec:
+    """What a store holds: (set name, pictures) in order, and the scale. Plain data, to be sent to other processes."""
+
+    sets: tuple[tuple[str, tuple[Pair, ...]], ...]
+    scale: int
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """An open store. `checksum` (hex) depends on the contents and names of all pictures, on sets and scale, not on
+    where files lie; `built` says that this call made it; `notes` are lines on conversions."""
+
+    sets: dict[str, list[PicturePair]]
+    checksum: str
+    notes: tuple[str, ...]
+    built: bool
+
+
+def store_spec(sets: PictureSets, scale: int) -> StoreSpec:
+    """Return the spec of the three sets of an experiment, named train, validation and test."""
+    return StoreSpec((("train", sets.train), ("validation", sets.validation), ("test", sets.test)), scale)
+
+
+def open_store(spec: StoreSpec, cache_dir: Path) -> Store:
+    """Open the store of `spec`, building it first where `cache_dir` has none or a damaged one.
+
+    Processes that open the same store at once build it once: the others wait. Looking for it reads the picture files
+    (for their checksums) but decodes none. UserError for whatever is wrong with a picture, a pair or the disk, see
+    `esr_ray.data.build`.
+    """
+    names = [name for name, _ in spec.sets]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"two sets of pictures are called {twice[0]}; rename one (a benchmark may not be called test)")
+    checksum = _checksum(spec)
+    index = _valid_index(cache_dir, checksum)
+    built = False
+    if index is None:
+        try:
+            cache_dir.mkdir(parents=True, exist_ok=True)
+            with _locked(cache_dir / f"{checksum}.lock"):
+                index = _valid_index(cache_dir, checksum)  # another process may have been faster
+                if index is None:
+                    index = _build(spec, cache_dir, checksum)
+                    built = True
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise UserError(f"{cache_dir}: the disk filled up; {_advice(spec)}") from None
+            raise UserError(
+                f"{cache_dir}: cannot be written ({error}); set runtime.cache_dir to a folder that can"
+            ) from None
+    return Store(_views(index, cache_dir / f"{checksum}.u8"), checksum, tuple(index["notes"]), built)
+
+
+def _checksum(spec: StoreSpec) -> str:
+    content: list[Any] = [_FORMAT, spec.scale]
+    for name, pairs in spec.sets:
+        files = [
+            [pair.name, pair.hr.name, _file_sha256(pair.hr)]
+            + ([pair.lr.name, _file_sha256(pair.lr)] if pair.lr is not None else [])
+            for pair in pairs
+        ]
+        content.append([name, files])
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _file_sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); replace or remove the file") from None
+
+
+def _valid_index(cache_dir: Path, checksum: str) -> dict[str, Any] | None:
+    """Return the index where it is intact and the pixel file has the size that it says, otherwise None."""
+    try:
+        index = json.loads((cache_dir / f"{checksum}.json").read_text())
+        seal = index.pop("seal")
+        if seal != _seal(index) or index["key"] != checksum:
+            return None
+        if (cache_dir / f"{checksum}.u8").stat().st_size != index["bytes"]:
+            return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return dict(index)
+
+
+def _seal(index: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
+
+
+def _build(spec: StoreSpec, cache_dir: Path, checksum: str) -> dict[str, Any]:
+    needed = needed_bytes(spec.sets, spec.scale)
+    free = shutil.disk_usage(cache_dir).free
+    if free < needed:
+        raise UserError(f"{cache_dir}: {_megabytes(free)} free, too little; {_advice(spec)}")
+    # Under the lock nobody else writes; a name left by a process that was killed is written over.
+    pixels, temporary = cache_dir / f"{checksum}.u8", cache_dir / f"{checksum}.u8.tmp"
+    try:
+        with temporary.open("wb") as out:
+            entries, notes = build(spec.sets, spec.scale, out)
+            size = out.tell()
+            out.flush()
+            os.fsync(out.fileno())
+        index: dict[str, Any] = {
+            "key": checksum,
+            "bytes": size,
+            "sets": {name: [_as_json(entry) for entry in part] for name, part in entries.items()},
+            "notes": notes,
+        }
+        temporary.replace(pixels)
+    finally:
+        temporary.unlink(missing_ok=True)
+    temporary_index = cache_dir / f"{checksum}.json.tmp"
+    try:
+        with temporary_index.open("w") as file:
+            json.dump({**index, "seal": _seal(index)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary_index.replace(cache_dir / f"{checksum}.json")
+    finally:
+        temporary_index.unlink(missing_ok=True)
+    return index
+
+
+def _as_json(entry: Entry) -> list[Any]:
+    return [entry.name, entry.hr_offset, list(entry.hr_shape), entry.lr_offset, list(entry.lr_shape)]
+
+
+def _views(index: dict[str, Any], path: Path) -> dict[str, list[PicturePair]]:
+    # A plain array on the mapping: pages are read when touched, and shared with every process that maps the file.
+    pixels = np.memmap(path, np.uint8, mode="r").view(np.ndarray)
+
+    def view(offset: int, shape: list[int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        return pixels[offset : offset + shape[0] * shape[1] * 3].reshape(shape[0], shape[1], 3)
+
+    return {
+        name: [PicturePair(entry[0], view(entry[1], entry[2]), view(entry[3], entry[4])) for entry in entries]
+        for name, entries in index["sets"].items()
+    }
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as lock:
+        # Released when the file is closed, also where the process dies.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _advice(spec: StoreSpec) -> str:
+    needed = _megabytes(needed_bytes(spec.sets, spec.scale))
+    return f"decoded pictures need {needed}: make room, or set runtime.cache_dir to another disk"
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"

@@ -1,0 +1,1 @@
+"""The evolutionary algorithm over genomes: knows neither devices nor time, neither Ray nor MindSpore."""

@@ -1,0 +1,64 @@
+"""The global skip: the enlarged input that is added to the output (ours; method, ESRN)."""
+
+from __future__ import annotations
+
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+
+class NearestSkip(nn.Cell):
+    """(B, 3, H, W) -> (B, 3, scale·H, scale·W): each pixel repeated."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def construct(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        x = ops.reshape(x, (batch, channels, height, 1, width, 1))
+        x = ops.tile(x, (1, 1, 1, self.scale, 1, self.scale))
+        return ops.reshape(x, (batch, channels, height * self.scale, width * self.scale))
+
+
+class BicubicSkip(nn.Cell):
+    """(B, 3, H, W) -> (B, 3, scale·H, scale·W): bicubic (a = -0.5, borders replicated), as `esr_ray.data.resize`.
+
+    Each of the scale² phases of the output is a fixed 5x5 filter of the input; a pixel shuffle interleaves them.
+    """
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.filters = Tensor(np.tile(_phase_filters(scale), (3, 1, 1, 1)))  # (3·scale², 1, 5, 5)
+
+    def construct(self, x: Tensor) -> Tensor:
+        top, left = x[:, :, :1, :], None
+        x = ops.concat((top, top, x, x[:, :, -1:, :], x[:, :, -1:, :]), 2)
+        left = x[:, :, :, :1]
+        x = ops.concat((left, left, x, x[:, :, :, -1:], x[:, :, :, -1:]), 3)
+        return ops.pixel_shuffle(ops.conv2d(x, self.filters, groups=3), self.scale)
+
+
+def make_skip(kind: str, scale: int) -> nn.Cell:
+    """The cell of `space.global_skip`."""
+    if kind == "nearest":
+        return NearestSkip(scale)
+    if kind == "bicubic":
+        return BicubicSkip(scale)
+    return nn.Identity()
+
+
+def _cubic(distance: np.ndarray) -> np.ndarray:
+    """Keys' cubic kernel with a = -0.5 (Keys 1981, equation 15)."""
+    d = np.abs(distance)
+    near = 1.5 * d**3 - 2.5 * d**2 + 1
+    far = -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
+    return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
+
+
+def _phase_filters(scale: int) -> np.ndarray:
+    """(scale², 1, 5, 5): output pixel scale·j + p lies (p + 0.5)/scale - 0.5 beside input pixel j."""
+    offsets = (np.arange(scale) + 0.5) / scale - 0.5
+    taps = _cubic(offsets[:, None] - np.arange(-2, 3)[None, :])  # (scale, 5)
+    filters = taps[:, None, :, None] * taps[None, :, None, :]  # (scale, scale, 5, 5)
+    return filters.reshape(scale * scale, 1, 5, 5).astype(np.float32)

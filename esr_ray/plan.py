@@ -1,0 +1,85 @@
+"""Everything that can be wrong with an experiment is found here, before anything runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from esr_ray.config.schema import Config
+from esr_ray.errors import UserError
+from esr_ray.randomness import generator
+from esr_ray.runs.folder import RunFolder, lock
+from esr_ray.runtime.setup import BlockSource, read_blocks
+from esr_ray.space.reach import Reach, check_budget
+from esr_ray.space.sample import sample_genome
+from esr_ray.space.space import Space, make_space
+from esr_ray.space.user_block import load_user_block
+from esr_ray.tasks.super_resolution import PicturePlan, open_benchmarks, open_pictures, plan_pictures
+
+_JOURNAL_BYTES = 20_000
+"""For each candidate: journal, population and TensorBoard."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A configuration that was found sound, and what checking it found."""
+
+    config: Config
+    folder: RunFolder
+    space: Space
+    reach: Reach
+    blocks: tuple[BlockSource, ...]
+    pictures: PicturePlan | None
+    """None where the pictures are on another machine."""
+    notes: tuple[str, ...]
+    needed_bytes: int
+    """Room that the run folder will need."""
+
+
+def check_experiment(config: Config, folder: RunFolder, pictures_here: bool, resume: bool) -> Experiment:
+    """Check space, budget, blocks, pictures, disk and the run folder. Raises UserError, one line a fault."""
+    if resume:
+        _check_free(folder)
+    sources = sorted(folder.blocks.glob("*.py")) if resume and folder.blocks.is_dir() else config.space.user_blocks
+    for path in sources:
+        load_user_block(path)
+    space = make_space(config.space, config.task.scale)
+    reach = check_budget(space)
+    # Mult-adds are outside that exact check: finding one network within both limits is.
+    sample_genome(space, generator(config.seed, "check"))
+    needed = _needed_bytes(config, reach)
+    _check_disk(folder.path, needed)
+    notes: tuple[str, ...] = ()
+    pictures = None
+    if pictures_here:
+        pictures = plan_pictures(config)
+        notes = (*pictures.notes, *open_pictures(pictures, config).notes)
+        open_benchmarks(pictures)
+    return Experiment(config, folder, space, reach, read_blocks(sources), pictures, notes, needed)
+
+
+def _check_free(folder: RunFolder) -> None:
+    """Raise UserError where another search runs in the folder (it is looked at again when the run begins)."""
+    os.close(lock(folder))
+
+
+def _needed_bytes(config: Config, reach: Reach) -> int:
+    largest = min(reach.greatest, config.space.max_params or reach.greatest)
+    kept = config.evolution.num_elitism + config.evolution.num_individual + 1
+    candidates = config.evolution.num_generation * config.evolution.num_individual
+    return kept * 4 * largest + candidates * _JOURNAL_BYTES
+
+
+def _check_disk(path: Path, needed: int) -> None:
+    existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    try:
+        free = shutil.disk_usage(existing).free
+    except OSError as error:
+        raise UserError(f"{existing}: the disk cannot be looked at ({error.strerror})") from None
+    if free < needed:
+        raise UserError(
+            f"{path}: the run needs about {needed / 1e6:,.0f} MB and the disk has {free / 1e6:,.0f} MB free; "
+            "make room, or set output.dir to another disk"
+        )

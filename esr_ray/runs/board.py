@@ -1,0 +1,67 @@
+"""TensorBoard events of a run, all in one file; made from the journal, and made anew when a run is resumed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from tensorboardX import SummaryWriter
+
+from esr_ray.evolution.population import State
+from esr_ray.runs.history import History
+from esr_ray.runs.journal import Event
+
+
+class Board:
+    """Writes what is worth watching. PSNR is in dB on Y."""
+
+    def __init__(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        self._writer = SummaryWriter(str(folder), flush_secs=10)
+        self._finished = 0
+
+    def finished(self, event: Event) -> None:
+        """A candidate's loss curve, its PSNR, and where its time went; from a `finished` event."""
+        for step, loss in event["curve"]:
+            self._writer.add_scalar(f"candidate_loss/{event['id']:06d}", loss, step)
+        self._writer.add_scalar("candidates/psnr_y", event["psnr_y"], event["id"])
+        for part, seconds in event["seconds"].items():
+            self._writer.add_scalar(f"candidate_seconds/{part}", seconds, event["id"])
+        self._finished += 1
+
+    def devices(self, busy: int) -> None:
+        """How many devices train a candidate, by the number of candidates finished so far."""
+        self._writer.add_scalar("devices/busy", busy, self._finished)
+
+    def generation(self, state: State, history: History) -> None:
+        """Best and mean PSNR after a generation, and PSNR against parameters (the step) within it."""
+        index = state.generation - 1
+        alive = [one for one in state.population if one.fitness is not None]
+        if state.best is not None and state.best.fitness is not None:
+            self._writer.add_scalar("search/best_psnr_y", state.best.fitness, index)
+        if alive:
+            self._writer.add_scalar("search/mean_psnr_y", float(np.mean([one.fitness for one in alive])), index)
+        self._writer.add_scalar("search/failed", len(history.failed), index)
+        for one in sorted(alive, key=lambda one: one.candidate.params):
+            self._writer.add_scalar(f"psnr_by_params/generation_{index:03d}", one.fitness, one.candidate.params)
+        self._writer.flush()
+
+    def picture(self, tag: str, strip: np.ndarray, step: int) -> None:
+        """A picture (H, W, 3) uint8: see `esr_ray.runs.pictures`."""
+        self._writer.add_image(tag, strip, step, dataformats="HWC")
+        self._writer.flush()
+
+    def training_loss(self, step: int, loss: float) -> None:
+        """A point of the full training's curve."""
+        self._writer.add_scalar("full_training/loss", loss, step)
+
+    def report(self, event: Event) -> None:
+        """PSNR of the trained network and of bicubic on each set; from a `trained` event."""
+        for part in event["sets"]:
+            self._writer.add_scalar(f"report_psnr_y/{part['name']}_network", part["network"]["psnr_y"], 0)
+            self._writer.add_scalar(f"report_psnr_y/{part['name']}_bicubic", part["bicubic"]["psnr_y"], 0)
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()

@@ -1,0 +1,177 @@
+"""A run's folder: where each file lies, who may write in it, and that a resumed run is the same experiment."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from esr_ray.config.load import check_config, read_yaml
+from esr_ray.config.schema import Config
+from esr_ray.errors import UserError
+
+MAY_CHANGE = ("evolution.num_generation", "full_training", "benchmarks", "pipeline", "runtime", "output")
+"""Keys that may differ when a run is resumed: they change no result that is already there."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths within a run folder."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yml"
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.jsonl"
+
+    @property
+    def population(self) -> Path:
+        return self.path / "population.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def pictures(self) -> Path:
+        return self.path / "pictures"
+
+    @property
+    def blocks(self) -> Path:
+        return self.path / "blocks"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    def candidate_checkpoint(self, candidate_id: int) -> Path:
+        return self.checkpoints / f"candidate_{candidate_id:06d}.ckpt"
+
+    @property
+    def final_checkpoint(self) -> Path:
+        return self.checkpoints / "final.ckpt"
+
+
+def new_folder(config: Config, config_path: Path) -> RunFolder:
+    """The folder of a new run, not made yet: output.dir/output.name, or the file's name with date and time.
+
+    Raises UserError where output.name names a run that is already there.
+    """
+    name = config.output.name or f"{config_path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = RunFolder(Path(config.output.dir).absolute() / name)
+    if folder.path.exists() and any(folder.path.iterdir()):
+        raise UserError(
+            f"{folder.path}: is already a run folder; go on with it by --resume {folder.path}, or give another output.name"
+        )
+    return folder
+
+
+def create(folder: RunFolder, config: Config, blocks: Mapping[str, str]) -> None:
+    """Make the folder with the resolved configuration and copies of the user's block files (name: text).
+
+    A resumed run takes the copies: the originals may have changed.
+    """
+    for path in (folder.path, folder.checkpoints, folder.pictures):
+        path.mkdir(parents=True, exist_ok=True)
+    for name, text in blocks.items():
+        folder.blocks.mkdir(exist_ok=True)
+        write_atomically(folder.blocks / name, text.encode())
+    write_atomically(folder.config, dump_config(config).encode())
+
+
+def dump_config(config: Config) -> str:
+    """A configuration as YAML, every key with its value."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def stored_config(folder: RunFolder) -> Config:
+    """The resolved configuration of a run. Raises UserError where the folder is none of a run's."""
+    if not folder.config.is_file():
+        raise UserError(
+            f"{folder.path}: is not a run folder (it has no {folder.config.name}); give the folder of a run"
+        )
+    return check_config(read_yaml(folder.config), str(folder.config))
+
+
+def check_same_experiment(stored: Config, given: Config, folder: RunFolder) -> None:
+    """Raise UserError where a configuration given on resume would change results that are already there."""
+    before, after = _leaves(stored.model_dump(mode="json")), _leaves(given.model_dump(mode="json"))
+    changed = [
+        key
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+        and not any(key == allowed or key.startswith(f"{allowed}.") for allowed in MAY_CHANGE)
+    ]
+    if changed:
+        key = changed[0]
+        more = f" (and {len(changed) - 1} more keys)" if len(changed) > 1 else ""
+        raise UserError(
+            f"{folder.path}: is a run of another configuration: {key} is {before.get(key)!r} there and "
+            f"{after.get(key)!r} here{more}; only {', '.join(MAY_CHANGE)} may change on resume"
+        )
+    if given.evolution.num_generation < stored.evolution.num_generation:
+        raise UserError(
+            f"{folder.path}: evolution.num_generation may grow on resume, not shrink "
+            f"({stored.evolution.num_generation} there, {given.evolution.num_generation} here)"
+        )
+
+
+def _leaves(content: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(content, dict):
+        return {prefix: content}
+    return {
+        key: value
+        for name, part in content.items()
+        for key, value in _leaves(part, f"{prefix}.{name}" if prefix else str(name)).items()
+    }
+
+
+def lock(folder: RunFolder, patience_s: float = 0.0) -> int:
+    """Take the folder for this process, until the returned descriptor is closed or the process ends.
+
+    Waits up to `patience_s` for a process that is just dying. Raises UserError where another search has it.
+    """
+    descriptor = os.open(folder.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                raise UserError(
+                    f"{folder.path}: another search is running in this folder; wait for it, or stop it with Ctrl-C there"
+                ) from None
+            time.sleep(0.1)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a crash, sees the old content or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

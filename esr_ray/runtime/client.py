@@ -1,0 +1,109 @@
+"""The command's side: connect to Ray, start the driver beside the run folder, show its status, pass Ctrl-C on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from esr_ray.errors import UserError
+from esr_ray.runs.status import Status
+from esr_ray.runtime.driver import Driver, DriverSetup, Outcome
+from esr_ray.runtime.setup import worker_environment
+
+POLL_S = 0.5
+"""How often the status is asked for."""
+
+
+@contextmanager
+def connection(address: str | None) -> Iterator[None]:
+    """Ray on this machine (None), or the cluster at `auto`, `HOST:PORT` or `ray://HOST:PORT`, until the block ends.
+
+    Raises UserError where no cluster answers.
+    """
+    # Ray's own lines would break into the terminal view; what matters of them is in the run's log.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    try:
+        if address is None:
+            # A cluster's address in the environment is not meant: without --address a search stays on this machine.
+            os.environ.pop("RAY_ADDRESS", None)
+            ray.init(include_dashboard=False, **options)
+        else:
+            ray.init(address=address, **options)
+    except (ConnectionError, RayError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"--address {address}: no Ray cluster could be reached: {reason}") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def start_driver(setup: DriverSetup) -> Any:
+    """The driver actor, on the node this command is connected to: the run folder is there."""
+    node = ray.get_runtime_context().get_node_id()
+    return (
+        ray.remote(concurrency_groups={"control": 4})(Driver)
+        .options(
+            num_cpus=0,
+            max_restarts=-1,
+            max_task_retries=-1,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+            runtime_env={"env_vars": worker_environment(threads=1)},
+        )
+        .remote(setup)
+    )
+
+
+def follow(driver: Any, show: Callable[[Status], None]) -> Outcome:
+    """Run the driver to its end, showing its status; Ctrl-C asks it to stop, a second one gives up waiting for that.
+
+    A driver that is killed comes back by itself (Ray restarts it, and its `run` is called again).
+    """
+    running = driver.run.remote()
+    next_line = 0
+    stopping = False
+    while True:
+        try:
+            done, _ = ray.wait([running], timeout=POLL_S)
+            status = _status(driver, next_line)
+            if status is not None:
+                # A restarted driver numbers its lines anew.
+                next_line = status.next_line
+                show(status)
+            if done:
+                return _outcome(running)
+        except KeyboardInterrupt:
+            if stopping:
+                raise
+            stopping = True
+            driver.stop.options(concurrency_group="control").remote()
+
+
+def _status(driver: Any, since: int) -> Status | None:
+    """The driver's status, or None where it does not answer now (it is being restarted)."""
+    try:
+        status: Status = ray.get(driver.status.options(concurrency_group="control").remote(since), timeout=10 * POLL_S)
+        if status.next_line < since:
+            status = ray.get(driver.status.options(concurrency_group="control").remote(0), timeout=10 * POLL_S)
+        return status
+    except RayError:
+        time.sleep(POLL_S)
+        return None
+
+
+def _outcome(running: ray.ObjectRef) -> Outcome:
+    try:
+        outcome: Outcome = ray.get(running)
+        return outcome
+    except RayActorError as error:
+        raise UserError(f"the driver died and could not be restarted: {str(error).strip().splitlines()[0]}") from None

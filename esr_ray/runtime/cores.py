@@ -1,0 +1,32 @@
+"""One core for each evaluator on CPU: Ray counts cores but pins nothing, and two one-thread processes on one core crawl.
+
+A core is claimed by a lock on a file that names it, held while the process lives, so that evaluators of two searches
+on one host do not take the same core. The node itself knows which cores it allows and which are taken; a driver on
+another node does not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+
+_held: list[int] = []
+
+
+def pin_to_free_core() -> int | None:
+    """Pin this process, before it starts threads, to an allowed core that no evaluator has; None where all are taken."""
+    folder = Path(tempfile.gettempdir()) / f"esr_ray-cores-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for core in sorted(os.sched_getaffinity(0)):
+        descriptor = os.open(folder / str(core), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            continue
+        os.sched_setaffinity(0, {core})
+        _held.append(descriptor)
+        return core
+    return None

@@ -1,0 +1,281 @@
+"""The driver actor: owns the population and the journal of one run, from its first candidate to the final report.
+
+It stays on the node that holds the run folder, rebuilds itself from the journal when it is restarted, and answers
+`status` and `stop` while it works.
+"""
+
+from __future__ import annotations
+
+import platform
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+import esr_ray
+from esr_ray.config.schema import Config
+from esr_ray.errors import UserError
+from esr_ray.evolution.population import Individual, State
+from esr_ray.metrics import mean_quality
+from esr_ray.runs.folder import RunFolder, create, lock, write_atomically
+from esr_ray.runs.history import History, replay
+from esr_ray.runs.journal import Journal
+from esr_ray.runs.result import closing_line, result_json
+from esr_ray.runs.status import Status
+from esr_ray.runtime.final_task import submit_final
+from esr_ray.runtime.placement import Placement, decide_placement
+from esr_ray.runtime.ray_backend import RayBackend
+from esr_ray.runtime.recorder import Recorder
+from esr_ray.runtime.search_loop import SearchLoop, Stopped, close_interrupted, schedule_retries
+from esr_ray.runtime.setup import BlockSource, WorkerSetup, load_blocks
+from esr_ray.space.space import make_space
+from esr_ray.tasks.super_resolution import open_pictures, plan_pictures
+from esr_ray.training.evaluation import measure_bicubic
+from esr_ray.training.result import FullyTrained
+
+LOCK_PATIENCE_S = 15.0
+"""How long a restarted driver waits for the one that died to let go of the run folder."""
+
+
+@dataclass(frozen=True)
+class DriverSetup:
+    """What a run is started or resumed with. `path` is the run folder, on the driver's node."""
+
+    path: str
+    config: Config
+    blocks: tuple[BlockSource, ...]
+    resume: bool
+    retry_failed: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the run ended: finished, stopped (resumable), or error (with the user's message)."""
+
+    kind: str
+    message: str
+    folder: str
+    host: str
+
+
+class Driver:
+    """Becomes a Ray actor in `esr_ray.runtime.client`."""
+
+    def __init__(self, setup: DriverSetup) -> None:
+        self.setup = setup
+        self.folder = RunFolder(Path(setup.path))
+        self.restarted = ray.get_runtime_context().was_current_actor_reconstructed
+        self.recorder: Recorder | None = None
+        self._stop = threading.Event()
+
+    # Answered at any time, in a concurrency group of their own.
+
+    def status(self, since: int) -> Status:
+        """Where the run stands; log lines from number `since` on."""
+        return Status() if self.recorder is None else self.recorder.status(since)
+
+    def stop(self) -> None:
+        """Give up what is under way and end; the run can be resumed."""
+        self._stop.set()
+
+    def full_training_progress(self, step: int, loss: float) -> None:
+        """Told by the final task."""
+        if self.recorder is not None:
+            self.recorder.update(step=step)
+            self.recorder.board.training_loss(step, loss)
+
+    # The run.
+
+    def run(self) -> Outcome:
+        """Search, train the winner, report. What the user can mend is an outcome, not an exception."""
+        try:
+            descriptor = self._take_folder()
+        except UserError as error:
+            return self._outcome("error", str(error))
+        # Held by the open descriptor until the process ends: two drivers never write one journal.
+        self._descriptor = descriptor
+        journal = None
+        try:
+            journal = Journal(self.folder.journal)
+            return self._run(journal)
+        except UserError as error:
+            return self._end(journal, "error", str(error))
+        except Stopped:
+            return self._end(journal, "stopped", f"stopped; go on with --resume {self.folder.path}")
+        finally:
+            if journal is not None:
+                journal.close()
+            if self.recorder is not None:
+                self.recorder.close()
+
+    def _take_folder(self) -> int:
+        fresh = not self.folder.journal.exists()
+        if not fresh and not self.setup.resume and not self.restarted:
+            raise UserError(
+                f"{self.folder.path}: is already a run folder; go on with it by --resume {self.folder.path}"
+            )
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        descriptor = lock(self.folder, LOCK_PATIENCE_S if self.restarted else 0.0)
+        create(self.folder, self.setup.config, {source.name: source.text for source in self.setup.blocks})
+        return descriptor
+
+    def _run(self, journal: Journal) -> Outcome:
+        config = self.setup.config
+        history = replay(journal.events)
+        load_blocks(self.setup.blocks)
+        space = make_space(config.space, config.task.scale)
+        recorder = Recorder(self.folder, history, config.evolution.num_generation, config.task.scale)
+        self.recorder = recorder
+
+        recorder.update(phase="pictures")
+        plan = plan_pictures(config)
+        pictures = open_pictures(plan, config)
+        for note in (*plan.notes, *pictures.notes):
+            recorder.say(note)
+        bicubic = mean_quality([one.quality for one in measure_bicubic(pictures.validation, config.task.scale)])
+        recorder.update(bicubic_psnr=bicubic.psnr_y)
+        recorder.sample = pictures.validation[0]
+
+        placement = decide_placement(config.runtime, ray.cluster_resources())
+        recorder.say(placement.reason)
+        self._journal_begin(journal, history, placement, pictures.checksum)
+        recorder.catch_up(config.evolution.num_generation * config.evolution.num_individual)
+        setup = WorkerSetup(config, placement.target, plan, self.setup.blocks)
+
+        state = self._search(journal, history, setup, placement, recorder, space)
+        if state.best is None:
+            raise UserError(
+                f"{self.folder.path}: every candidate failed, there is nothing to train; the reasons are in "
+                f"{self.folder.population.name}; mend them and go on with --resume {self.folder.path} --retry-failed"
+            )
+        if "full_training" in config.pipeline and history.trained is None:
+            self._train_fully(journal, history, setup, placement, recorder, state.best)
+        write_atomically(self.folder.result, result_json(state.best, history).encode())
+        history.add(journal.append("closed", reason="finished"))
+        recorder.update(phase="finished")
+        return self._outcome("finished", closing_line(state.best, history))
+
+    def _journal_begin(self, journal: Journal, history: History, placement: Placement, checksum: str) -> None:
+        facts = {
+            "host": socket.gethostname(),
+            "versions": {name: version(name) for name in ("mindspore", "ray", "numpy")}
+            | {"esr_ray": esr_ray.__version__},
+            "hardware": {"cpu": _cpu_name(), "machine": platform.machine(), "placement": placement.reason},
+            "pictures": checksum,
+            "config": self.setup.config.model_dump(mode="json"),
+        }
+        if history.run is None:
+            history.add(journal.append("run", seed=self.setup.config.seed, **facts))
+            return
+        if history.run["pictures"] != checksum:
+            raise UserError(
+                f"{self.folder.path}: the pictures are not those that this run began with; bring them back, or begin a "
+                "new run"
+            )
+        history.add(journal.append("resumed", restarted=self.restarted, **facts))
+        given_up = close_interrupted(journal, history, "the run was interrupted")
+        # A restarted driver is given the same arguments again: what it scheduled then is in the journal.
+        retried = schedule_retries(journal, history) if self.setup.retry_failed and not self.restarted else 0
+        assert self.recorder is not None
+        self.recorder.say(
+            f"{'driver restarted' if self.restarted else 'resumed'}: {len(history.outcomes)} candidates are done, "
+            f"{given_up} were under way and are trained again" + (f", {retried} failed ones too" if retried else "")
+        )
+
+    def _search(
+        self,
+        journal: Journal,
+        history: History,
+        setup: WorkerSetup,
+        placement: Placement,
+        recorder: Recorder,
+        space: Any,
+    ) -> State:
+        backend = RayBackend(setup, placement, recorder.say)
+        recorder.update(phase="search", devices=placement.evaluators)
+        try:
+            state = SearchLoop(setup.config, space, journal, history, backend, recorder, self._stop.is_set).run()
+        except Stopped:
+            close_interrupted(journal, history, "stopped by the user")
+            raise
+        finally:
+            # The final task needs the devices: it would wait for ever for those that evaluators hold.
+            backend.cancel()
+        recorder.update(devices=0, busy=0)
+        return state
+
+    def _train_fully(
+        self,
+        journal: Journal,
+        history: History,
+        setup: WorkerSetup,
+        placement: Placement,
+        recorder: Recorder,
+        best: Individual,
+    ) -> None:
+        steps = setup.config.full_training.steps
+        recorder.update(phase="full training", step=0, steps=steps)
+        recorder.say(
+            f"full training: candidate {best.id}, the best in fitness ({best.fitness:.3f} dB) of all within the budget, "
+            f"{steps} steps: {' '.join(best.candidate.arch)}"
+        )
+        me = ray.get_runtime_context().current_actor
+        reference = submit_final(setup, placement, best.candidate.arch, me)
+        while True:
+            done, _ = ray.wait([reference], timeout=0.5)
+            if done:
+                break
+            if self._stop.is_set():
+                ray.cancel(reference, force=True)
+                raise Stopped
+        try:
+            trained: FullyTrained = ray.get(reference)
+        except RayTaskError as error:
+            raise UserError(
+                f"full training failed: {str(error).strip().splitlines()[-1].strip()}; the search's results are kept, "
+                f"mend it (full_training may change) and go on with --resume {self.folder.path}"
+            ) from None
+        except RayError as error:
+            raise UserError(
+                f"full training was lost ({type(error).__name__}); go on with --resume {self.folder.path}"
+            ) from None
+        write_atomically(self.folder.final_checkpoint, trained.weights)
+        history.add(
+            journal.append(
+                "trained",
+                id=best.id,
+                arch=list(best.candidate.arch),
+                checkpoint=str(self.folder.final_checkpoint.relative_to(self.folder.path)),
+                seconds=asdict(trained.seconds),
+                curve=trained.curve,
+                sets=[asdict(one) for one in trained.sets],
+            )
+        )
+        assert history.trained is not None
+        recorder.board.report(history.trained)
+
+    def _end(self, journal: Journal | None, kind: str, message: str) -> Outcome:
+        if journal is not None:
+            try:
+                journal.append("closed", reason=kind, message=message)
+            except UserError as error:
+                # The disk is full: the message that the user gets says so.
+                message = str(error)
+        return self._outcome(kind, message)
+
+    def _outcome(self, kind: str, message: str) -> Outcome:
+        return Outcome(kind, message, str(self.folder.path), socket.gethostname())
+
+
+def _cpu_name() -> str:
+    try:
+        lines: Sequence[str] = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -1,0 +1,108 @@
+"""`--dry-run`: the plan in words, with the time expected from a few steps that are really trained."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import ray
+from rich.console import Console
+
+from esr_ray.config.schema import Config
+from esr_ray.errors import UserError
+from esr_ray.evolution.evolve import ask
+from esr_ray.evolution.population import State
+from esr_ray.plan import Experiment
+from esr_ray.runtime.backend import Failed, Finished, Lost
+from esr_ray.runtime.client import connection
+from esr_ray.runtime.placement import Placement, decide_placement
+from esr_ray.runtime.ray_backend import RayBackend
+from esr_ray.runtime.setup import WorkerSetup
+from esr_ray.training.result import Seconds
+from esr_ray.view import duration
+
+TRIAL_STEPS = 5
+"""Steps of the trial training."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Seconds that a run is expected to take, from one trial."""
+
+    candidate_s: float
+    search_s: float
+    full_training_s: float
+    device_hours: float
+
+
+def print_plan(experiment: Experiment, address: str | None, console: Console) -> None:
+    """Print space, budget, evaluations, devices and time. Raises UserError where a trial candidate fails."""
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    config, space, reach = experiment.config, experiment.space, experiment.reach
+    names = len(space.vocabulary.names)
+    networks = sum(names**count for count in range(max(1, space.min_active), space.node_num + 1))
+    say(
+        f"space: {names} blocks, {space.node_num} nodes, {space.min_active} or more active: 10^{math.log10(networks):.1f} networks"
+    )
+    counting = " as the reference counts" if space.reference_counting else ""
+    say(
+        f"parameters{counting}: {reach.least:,} to {reach.greatest:,} can be reached; {reach.within:,} different counts "
+        f"lie within the budget ({space.min_params:,} to {space.max_params or reach.greatest:,})"
+    )
+    if space.max_mult_adds is not None:
+        say(f"mult-adds: at most {space.max_mult_adds / 1e9:.2f} G for a 1280x720 output")
+    for note in experiment.notes:
+        say(note)
+    evolution = config.evolution
+    evaluations = evolution.num_generation * evolution.num_individual
+    say(f"evaluations: {evolution.num_generation} generations of {evolution.num_individual}: at most {evaluations}")
+    say(f"disk: about {experiment.needed_bytes / 1e6:,.0f} MB in {experiment.folder.path}")
+    with connection(address):
+        placement = decide_placement(config.runtime, ray.cluster_resources())
+        say(f"devices: {placement.reason}")
+        if experiment.pictures is None:
+            say("time: not tried, the pictures are on the cluster")
+            return
+        setup = WorkerSetup(config, placement.target, experiment.pictures, experiment.blocks)
+        expected = expected_time(config, placement, _trial(experiment, setup, placement))
+    say(
+        f"time expected: {expected.candidate_s:.0f} s a candidate, {duration(expected.search_s)} for the search, "
+        f"{duration(expected.full_training_s)} for the full training; {expected.device_hours:.2f} device-hours"
+    )
+
+
+def expected_time(config: Config, placement: Placement, trial: Seconds) -> Expected:
+    """Extrapolate from a trial of TRIAL_STEPS steps. The full training is reckoned on one device."""
+    step_s = trial.steps / TRIAL_STEPS
+    candidate_s = trial.compile + step_s * config.fast_training.steps + trial.evaluation
+    rounds = math.ceil(config.evolution.num_individual / placement.evaluators)
+    search_s = config.evolution.num_generation * rounds * candidate_s
+    full_s = 0.0
+    if "full_training" in config.pipeline:
+        fast, full = config.fast_training, config.full_training
+        pixels = full.batch_size * full.crop_size**2 / (fast.batch_size * fast.crop_size**2)
+        full_s = trial.compile + step_s * pixels * full.steps
+    device_s = config.evolution.num_generation * config.evolution.num_individual * candidate_s + full_s
+    return Expected(candidate_s, search_s, full_s, device_s / 3600)
+
+
+def _trial(experiment: Experiment, setup: WorkerSetup, placement: Placement) -> Seconds:
+    """Train the first candidate of the search for a few steps on one device."""
+    config = setup.config
+    short = config.fast_training.model_copy(update={"steps": TRIAL_STEPS})
+    trial_config = config.model_copy(update={"fast_training": short})
+    one_device = Placement(placement.resource, placement.target, 1, placement.reason)
+    backend = RayBackend(WorkerSetup(trial_config, setup.target, setup.pictures, setup.blocks), one_device)
+    try:
+        backend.submit(ask(State(), experiment.space, config.evolution, config.seed)[:1])
+        while True:
+            event = backend.next_event(1.0)
+            if isinstance(event, Finished):
+                return event.trained.seconds
+            if isinstance(event, Failed | Lost):
+                raise UserError(f"a trial training failed: {event.reason}")
+    finally:
+        backend.cancel()

@@ -1,0 +1,86 @@
+"""The evaluator actor: one process that owns one device and fast-trains candidates on it, one after the other."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psutil
+import ray
+
+from esr_ray.errors import UserError
+from esr_ray.runtime.cores import pin_to_free_core
+from esr_ray.runtime.setup import WorkerSetup, load_blocks
+from esr_ray.runtime.target import use_target
+from esr_ray.tasks.super_resolution import network_spec, open_pictures
+from esr_ray.training.result import Trained
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An evaluator that can train: its device and node in words, and its process."""
+
+    device: str
+    node: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a candidate's training came to: a result, or the reason it failed. `rss_mb` is memory now in use."""
+
+    trained: Trained | None
+    reason: str | None
+    rss_mb: float
+
+
+class Evaluator:
+    """Becomes a Ray actor in `esr_ray.runtime.ray_backend`."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        self.setup = setup
+        # Before MindSpore is imported: it starts its threads then.
+        core = pin_to_free_core() if setup.target == "CPU" else None
+        self.device = _device_name(setup.target, core)
+        use_target(setup.target, setup.config.runtime.mode)
+        load_blocks(setup.blocks)
+        self.pictures = open_pictures(setup.pictures, setup.config)
+
+    def ready(self) -> Ready:
+        """Called once: the actor has started when this returns."""
+        return Ready(self.device, socket.gethostname(), os.getpid())
+
+    def train(self, references: Sequence[ray.ObjectRef], candidate_id: int) -> Reply:
+        """Train one candidate. `references` holds one reference to its generation, {id: candidate}.
+
+        It is a list because Ray would resolve a reference given directly before the call.
+        """
+        from esr_ray.training.candidate import release_memory, train_candidate
+        from esr_ray.training.loop import Diverged
+
+        candidate = ray.get(references[0])[candidate_id]
+        config = self.setup.config
+        trained, reason = None, None
+        try:
+            trained = train_candidate(
+                network_spec(candidate.arch, config),
+                config.fast_training,
+                self.pictures.train,
+                self.pictures.validation,
+                config.seed,
+            )
+        except (Diverged, UserError) as error:
+            reason = str(error)
+        except Exception as error:
+            # Whatever a network raises is its own failure: the search goes on without it.
+            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        release_memory()
+        return Reply(trained, reason, psutil.Process().memory_info().rss / 2**20)
+
+
+def _device_name(target: str, core: int | None) -> str:
+    if target == "Ascend":
+        return f"NPU {os.environ.get('ASCEND_RT_VISIBLE_DEVICES', '?')}"
+    return "CPU, unpinned" if core is None else f"CPU core {core}"

@@ -1,0 +1,183 @@
+"""The backend on Ray: one evaluator actor a device, genomes in the object store, results taken as they finish."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from esr_ray.errors import UserError
+from esr_ray.evolution.population import Candidate
+from esr_ray.runtime.backend import BackendEvent, Failed, Finished, Lost, Started
+from esr_ray.runtime.evaluator import Evaluator, Ready, Reply
+from esr_ray.runtime.placement import Placement, ray_options
+from esr_ray.runtime.setup import WorkerSetup, worker_environment
+
+START_TRIES = 3
+"""Times in a row that an evaluator may fail to start before the search gives up."""
+
+
+@dataclass
+class _Worker:
+    """An evaluator: what it is doing (`future`, of `ready` or of `train`), and since when."""
+
+    actor: Any
+    future: ray.ObjectRef | None
+    ready: Ready | None = None
+    candidate_id: int | None = None
+    since: float = 0.0
+
+
+class RayBackend:
+    """Implements `esr_ray.runtime.backend.Backend`. Must live in the process that owns the genomes (the driver)."""
+
+    def __init__(
+        self,
+        setup: WorkerSetup,
+        placement: Placement,
+        say: Callable[[str], None] = lambda line: None,
+        evaluator: type[Evaluator] = Evaluator,
+    ) -> None:
+        self.setup, self.placement, self.say = setup, placement, say
+        self._actor_class = ray.remote(evaluator).options(
+            **ray_options(placement),
+            max_restarts=0,
+            runtime_env={"env_vars": worker_environment(threads=1)},
+        )
+        self._queue: deque[tuple[int, ray.ObjectRef]] = deque()
+        self._events: deque[BackendEvent] = deque()
+        self._failed_starts = 0
+        self._workers = [self._start() for _ in range(placement.evaluators)]
+
+    @property
+    def devices(self) -> int:
+        return len(self._workers)
+
+    @property
+    def busy(self) -> int:
+        """Devices that train a candidate now."""
+        return sum(worker.candidate_id is not None for worker in self._workers)
+
+    def submit(self, candidates: Sequence[Candidate]) -> None:
+        if candidates:
+            reference = ray.put({one.id: one for one in candidates})
+            self._queue.extend((one.id, reference) for one in candidates)
+
+    def next_event(self, timeout_s: float) -> BackendEvent | None:
+        if not self._events:
+            self._dispatch()
+        if not self._events:
+            self._wait(timeout_s)
+            self._give_up_late()
+        return self._events.popleft() if self._events else None
+
+    def cancel(self) -> None:
+        for worker in self._workers:
+            ray.kill(worker.actor)
+        self._workers.clear()
+        self._queue.clear()
+
+    def _start(self) -> _Worker:
+        actor = self._actor_class.remote(self.setup)
+        return _Worker(actor, actor.ready.remote())
+
+    def _dispatch(self) -> None:
+        for worker in self._workers:
+            if worker.ready is not None and worker.future is None and self._queue:
+                candidate_id, reference = self._queue.popleft()
+                worker.candidate_id, worker.since = candidate_id, time.monotonic()
+                # Nested in a list: Ray resolves a reference at top level before the call.
+                worker.future = worker.actor.train.remote([reference], candidate_id)
+                self._events.append(Started(candidate_id, worker.ready.device, worker.ready.node))
+
+    def _wait(self, timeout_s: float) -> None:
+        futures = {worker.future: worker for worker in self._workers if worker.future is not None}
+        if not futures:
+            time.sleep(timeout_s)
+            return
+        done, _ = ray.wait(list(futures), num_returns=1, timeout=timeout_s)
+        for future in done:
+            worker = futures[future]
+            worker.future = None
+            if worker.ready is None:
+                self._started(worker, future)
+            else:
+                self._replied(worker, future)
+
+    def _started(self, worker: _Worker, future: ray.ObjectRef) -> None:
+        try:
+            worker.ready = ray.get(future)
+            self._failed_starts = 0
+        except RayError as error:
+            self._failed_starts += 1
+            reason = _innermost(error)
+            if self._failed_starts >= START_TRIES:
+                raise UserError(
+                    f"evaluators cannot start ({self._failed_starts} tries): {reason}; "
+                    "check that esr_ray and its dependencies are installed alike on every node"
+                ) from None
+            self.say(f"an evaluator did not start: {reason}; trying again")
+            self._replace(worker)
+
+    def _replied(self, worker: _Worker, future: ray.ObjectRef) -> None:
+        candidate_id, ready = worker.candidate_id, worker.ready
+        assert candidate_id is not None
+        assert ready is not None
+        worker.candidate_id = None
+        try:
+            reply: Reply = ray.get(future)
+        except RayTaskError as error:
+            self._events.append(Failed(candidate_id, _innermost(error)))
+            return
+        except RayError as error:
+            self._events.append(Lost(candidate_id, f"{ready.device} of {ready.node}: {_died(error)}"))
+            self._replace(worker)
+            return
+        if reply.trained is None:
+            self._events.append(Failed(candidate_id, reply.reason or "no reason given"))
+        else:
+            self._events.append(Finished(candidate_id, ready.device, ready.node, reply.trained))
+        if reply.rss_mb > self.setup.config.runtime.memory_limit_mb:
+            self.say(
+                f"evaluator on {ready.device} of {ready.node} has grown to {reply.rss_mb:,.0f} MB "
+                "(runtime.memory_limit_mb): replaced"
+            )
+            ray.kill(worker.actor)
+            self._replace(worker)
+
+    def _give_up_late(self) -> None:
+        limit = self.setup.config.runtime.candidate_timeout_s
+        if limit is None:
+            return
+        for worker in list(self._workers):
+            if (
+                worker.candidate_id is not None
+                and worker.future is not None
+                and time.monotonic() - worker.since > limit
+            ):
+                self._events.append(
+                    Failed(worker.candidate_id, f"passed its deadline of {limit:g} s (runtime.candidate_timeout_s)")
+                )
+                ray.kill(worker.actor)
+                self._replace(worker)
+
+    def _replace(self, worker: _Worker) -> None:
+        self._workers[self._workers.index(worker)] = self._start()
+
+
+def _innermost(error: RayError) -> str:
+    """The last line of what a remote exception says: its type and message."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def _died(error: RayError) -> str:
+    """Why an actor died, in a line."""
+    if isinstance(error, RayActorError):
+        return "its process died"
+    return f"{type(error).__name__}"

@@ -1,0 +1,163 @@
+"""What the driver shows of a run while it runs: status, log lines, TensorBoard, population, checkpoints, pictures.
+
+All of it can be made again from the journal (pictures and weights: from the files beside it); `catch_up` does so.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from esr_ray.data.crops import PicturePair
+from esr_ray.evolution.population import Candidate, State
+from esr_ray.runs.board import Board
+from esr_ray.runs.folder import RunFolder, write_atomically
+from esr_ray.runs.history import History
+from esr_ray.runs.journal import Event
+from esr_ray.runs.pictures import comparison_strip, from_png, to_png
+from esr_ray.runs.population import population_lines
+from esr_ray.runs.status import Status
+from esr_ray.runtime.backend import Finished, Lost, Started
+
+
+class Recorder:
+    """A `Watcher` of the search; its status may be read from other threads."""
+
+    def __init__(self, folder: RunFolder, history: History, num_generation: int, scale: int) -> None:
+        self.folder, self.history, self.scale = folder, history, scale
+        self.sample: PicturePair | None = None
+        self.board = Board(folder.tensorboard)
+        self._status = Status(num_generation=num_generation)
+        self._lines: list[str] = []
+        self._lock = threading.Lock()
+        self._busy = 0
+        self._new_best = False
+        self._candidate_s: list[float] = []
+        self._phase_began = time.monotonic()
+        self._log = folder.log.open("a", encoding="utf-8")
+
+    # What a client asks for.
+
+    def status(self, since: int) -> Status:
+        """Where the run stands, with the log lines from number `since` on."""
+        with self._lock:
+            status = replace(self._status, lines=tuple(self._lines[since:]), next_line=len(self._lines))
+        return replace(status, eta_s=self._eta(status))
+
+    def say(self, line: str) -> None:
+        """Add a line to the log."""
+        with self._lock:
+            self._lines.append(line)
+        self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+        self._log.flush()
+
+    def update(self, **changes: object) -> None:
+        """Change fields of the status."""
+        with self._lock:
+            if "phase" in changes:
+                self._phase_began = time.monotonic()
+            self._status = replace(self._status, **changes)  # type: ignore[arg-type]
+
+    def _eta(self, status: Status) -> float | None:
+        if status.phase == "search" and self._candidate_s and status.devices:
+            mean = sum(self._candidate_s) / len(self._candidate_s)
+            return mean * (status.expected - status.finished - status.failed) / status.devices
+        if status.phase == "full training" and status.step:
+            return (time.monotonic() - self._phase_began) * (status.steps - status.step) / status.step
+        return None
+
+    # What the search tells.
+
+    def asked(self, generation: int, candidates: Sequence[Candidate], to_train: int) -> None:
+        again = len(candidates) - to_train
+        known = f", {again} of them known already" if again else ""
+        self.update(generation=generation)
+        self.say(f"generation {generation}: {len(candidates)} individuals{known}")
+
+    def started(self, event: Started) -> None:
+        self._set_busy(self._busy + 1)
+        self.say(f"candidate {event.id}: training on {event.device} of {event.node}")
+
+    def finished(self, result: Finished, event: Event) -> None:
+        self._set_busy(self._busy - 1)
+        seconds = result.trained.seconds
+        self._candidate_s.append(seconds.total)
+        candidate = self.history.candidates[result.id]
+        write_atomically(self.folder.candidate_checkpoint(result.id), result.trained.weights)
+        self._count()
+        best = self._status.best_psnr
+        psnr = result.trained.quality.psnr_y
+        mark = ""
+        if best is None or psnr > best:
+            self.update(best_psnr=psnr, best_id=result.id)
+            self._picture(result)
+            mark = " (best so far)"
+        self.say(
+            f"candidate {result.id}: {psnr:.3f} dB, {candidate.params / 1e3:.1f} K parameters, "
+            f"{candidate.mult_adds / 1e9:.2f} G mult-adds, {seconds.total:.1f} s (compile {seconds.compile:.1f}){mark}"
+        )
+        self.board.finished(event)
+
+    def failed(self, candidate_id: int, reason: str) -> None:
+        self._set_busy(max(0, self._busy - 1))
+        self._count()
+        self.say(f"candidate {candidate_id}: failed: {reason}")
+
+    def lost(self, event: Lost, attempt: int, again: bool) -> None:
+        self._set_busy(self._busy - 1)
+        self.say(f"candidate {event.id}: lost: {event.reason}" + ("; it is trained again" if again else ""))
+
+    def told(self, state: State) -> None:
+        self.board.generation(state, self.history)
+        write_atomically(self.folder.population, population_lines(self.history))
+        self._keep_elite(state)
+        strip = self.folder.pictures / f"best_{state.best.id:06d}.png" if state.best is not None else None
+        if strip is not None and strip.is_file():
+            self.board.picture("search/LR_bicubic_SR_HR", from_png(strip.read_bytes()), state.generation - 1)
+        if state.best is not None:
+            fitness = [one.fitness for one in state.population if one.fitness is not None]
+            mean = f"{sum(fitness) / len(fitness):.3f}" if fitness else "none"
+            self.say(
+                f"generation {state.generation - 1}: best {state.best.fitness:.3f} dB (candidate {state.best.id}), "
+                f"mean {mean}"
+            )
+        else:
+            self.say(f"generation {state.generation - 1}: every candidate failed")
+
+    def catch_up(self, expected: int) -> None:
+        """Take in what the journal already has, on resume."""
+        for event in self.history.finished.values():
+            self.board.finished(event)
+            best = self._status.best_psnr
+            if best is None or event["psnr_y"] > best:
+                self.update(best_psnr=event["psnr_y"], best_id=event["id"])
+        self.update(expected=expected)
+        self._count()
+
+    def close(self) -> None:
+        self.board.close()
+        self._log.close()
+
+    def _count(self) -> None:
+        failed = len(self.history.failed)
+        self.update(finished=len(self.history.outcomes) - failed, failed=failed)
+
+    def _set_busy(self, busy: int) -> None:
+        self._busy = busy
+        self.update(busy=busy)
+        self.board.devices(busy)
+
+    def _picture(self, result: Finished) -> None:
+        if self.sample is None or result.trained.picture is None:
+            return
+        strip = comparison_strip(self.sample.lr, result.trained.picture, self.sample.hr, self.scale)
+        write_atomically(self.folder.pictures / f"best_{result.id:06d}.png", to_png(strip))
+
+    def _keep_elite(self, state: State) -> None:
+        """Only the elite's weights are kept, so that the disk does not fill with those of all candidates."""
+        kept = {self.folder.candidate_checkpoint(one.id) for one in state.elite}
+        for path in self.folder.checkpoints.glob("candidate_*.ckpt"):
+            if path not in kept:
+                path.unlink()

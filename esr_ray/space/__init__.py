@@ -1,0 +1,1 @@
+"""The search space: blocks, genomes, decoding, exact counts and budgets. Pure Python and NumPy."""

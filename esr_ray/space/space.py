@@ -1,0 +1,77 @@
+"""A search space: its vocabulary, its frame and its constraints, as one plain value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from esr_ray.config.schema import SpaceConfig
+from esr_ray.errors import UserError
+from esr_ray.space.block import Cost
+from esr_ray.space.counts import mult_adds_720p, network_cost, reference_params
+from esr_ray.space.vocabulary import Vocabulary, make_vocabulary
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where genomes are drawn from, and what a network must keep. Limits that are None do not bind."""
+
+    vocabulary: Vocabulary
+    node_num: int
+    min_active: int
+    base_channels: int
+    scale: int
+    min_params: int
+    max_params: int | None
+    max_mult_adds: int | None
+    reference_counting: bool
+
+    def cost(self, arch: Sequence[str]) -> Cost:
+        """True parameters and mult-adds for each LR pixel."""
+        return network_cost(arch, self.base_channels, self.scale)
+
+    def violation(self, arch: Sequence[str]) -> float:
+        """How far a network is outside the budget, relative to the limits; 0 within it. Activity is not looked at."""
+        cost = self.cost(arch)
+        params = reference_params(arch, self.base_channels) if self.reference_counting else cost.params
+        outside = 0.0
+        if params < self.min_params:
+            outside += (self.min_params - params) / self.min_params
+        elif self.max_params is not None and params > self.max_params:
+            outside += (params - self.max_params) / self.max_params
+        if self.max_mult_adds is not None:
+            mult_adds = mult_adds_720p(cost, self.scale)
+            outside += max(0, mult_adds - self.max_mult_adds) / self.max_mult_adds
+        return outside
+
+    def allows(self, arch: Sequence[str]) -> bool:
+        """Whether a network keeps every constraint."""
+        return self.min_active <= len(arch) <= self.node_num and self.violation(arch) == 0
+
+
+def make_space(config: SpaceConfig, scale: int) -> Space:
+    """The space that a configuration describes.
+
+    Raises UserError for keys that contradict each other and for illegal blocks. Whether the budget can be reached is
+    asked of `esr_ray.space.reach`.
+    """
+    if config.min_active > config.node_num:
+        raise UserError(f"space.min_active: {config.min_active} is more than node_num ({config.node_num})")
+    if config.max_params is not None and (config.min_params or 0) > config.max_params:
+        raise UserError(f"space.min_params: {config.min_params:,} is more than max_params ({config.max_params:,})")
+    if scale in (2, 3) and config.base_channels % 4:
+        raise UserError(
+            f"space.base_channels: {config.base_channels} must be divisible by 4 for scale {scale}: "
+            "the upsampler has 3/4 of it"
+        )
+    return Space(
+        vocabulary=make_vocabulary(config),
+        node_num=config.node_num,
+        min_active=config.min_active,
+        base_channels=config.base_channels,
+        scale=scale,
+        min_params=config.min_params or 0,
+        max_params=config.max_params,
+        max_mult_adds=config.max_mult_adds,
+        reference_counting=config.budget_counting == "reference",
+    )

@@ -1,0 +1,63 @@
+"""A user's block type from a file: a letter, a cell, a count.
+
+The file defines
+    LETTER = "R"                                            one capital letter that no built-in type has
+    def cost(convs, growth, out, in_channels):              (parameters, mult-adds for each LR pixel)
+    def build(convs, growth, out, in_channels):             the mindspore.nn.Cell, (B, in, H, W) -> (B, out, H, W)
+    def illegal(convs, growth, out):                        optional: the broken rule in words, or None
+H and W are even. The file is copied into the run folder and imported by path on every node.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from esr_ray.errors import UserError
+from esr_ray.space.block import Block, BlockType, Cost, register_block_type
+
+
+def load_user_block(path: str | Path) -> BlockType:
+    """Import the file and make its type known.
+
+    Raises UserError where the file is missing, does not import, or does not define what it must.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"space.user_blocks: {path} is not a file")
+    module = _import(path)
+    letter = getattr(module, "LETTER", None)
+    if not (isinstance(letter, str) and len(letter) == 1 and letter.isascii() and letter.isupper()):
+        raise UserError(f"{path}: must define LETTER, one capital letter A-Z (it is {letter!r})")
+    for function in ("cost", "build"):
+        if not callable(getattr(module, function, None)):
+            raise UserError(f"{path}: must define a function {function}(convs, growth, out, in_channels)")
+
+    def cost(block: Block, in_channels: int) -> Cost:
+        params, mult_adds = module.cost(block.convs, block.growth, block.out, in_channels)
+        return Cost(int(params), float(mult_adds))
+
+    def illegal(block: Block) -> str | None:
+        rule = getattr(module, "illegal", None)
+        return None if rule is None else rule(block.convs, block.growth, block.out)
+
+    block_type = BlockType(letter, illegal, cost, module)
+    register_block_type(block_type)
+    return block_type
+
+
+def _import(path: Path) -> ModuleType:
+    name = f"esr_ray_user_block_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path}: is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    # MindSpore looks the source of graph code up by the module's name.
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UserError(f"{path}: could not be imported: {type(error).__name__}: {error}") from error
+    return module

@@ -1,0 +1,75 @@
+"""Super-resolution: three disjoint sets of HR/LR pictures, benchmarks beside them, and the network of an arch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from esr_ray.config.schema import Config
+from esr_ray.data.crops import PicturePair, check_crop_size, validation_crops
+from esr_ray.data.sets import resolve_folder, resolve_sets
+from esr_ray.data.store import StoreSpec, open_store, store_spec
+from esr_ray.networks.spec import NetworkSpec
+
+
+@dataclass(frozen=True)
+class PicturePlan:
+    """Which picture files a run uses, as plain data that every node can open: see `open_pictures`."""
+
+    sets: StoreSpec
+    benchmarks: tuple[StoreSpec, ...]
+    cache_dir: str | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Open pictures. `validation` are the parts that fitness is measured on; `checksum` is of the three sets."""
+
+    train: list[PicturePair]
+    validation: list[PicturePair]
+    test: list[PicturePair]
+    checksum: str
+    notes: tuple[str, ...]
+
+
+def plan_pictures(config: Config) -> PicturePlan:
+    """Find the files of all sets. Raises UserError for missing or empty folders and pictures in two sets."""
+    scale = config.task.scale
+    found = resolve_sets(config.data, scale, config.seed)
+    benchmarks = tuple(
+        StoreSpec(((one.name, resolve_folder(one.name, one.hr, one.lr, scale)),), scale) for one in config.benchmarks
+    )
+    return PicturePlan(store_spec(found, scale), benchmarks, config.runtime.cache_dir, found.notes)
+
+
+def open_pictures(plan: PicturePlan, config: Config) -> Pictures:
+    """Open the three sets on this node, decoding them first where that was not done yet.
+
+    Raises UserError for pictures that are corrupt, mismatched, misaligned, in two sets, or smaller than a crop.
+    """
+    store = open_store(plan.sets, cache_dir(plan))
+    for training in (config.fast_training, config.full_training):
+        check_crop_size(store.sets["train"], training.crop_size)
+    validation = validation_crops(store.sets["validation"], config.data.validation_size, config.data.validation_crops)
+    return Pictures(store.sets["train"], validation, store.sets["test"], store.checksum, store.notes)
+
+
+def open_benchmarks(plan: PicturePlan) -> list[tuple[str, list[PicturePair]]]:
+    """Open the benchmark sets, each by its name."""
+    return [pair for spec in plan.benchmarks for pair in open_store(spec, cache_dir(plan)).sets.items()]
+
+
+def cache_dir(plan: PicturePlan) -> Path:
+    """Where decoded pictures are kept on this node."""
+    if plan.cache_dir is not None:
+        return Path(plan.cache_dir).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "esr_ray"
+
+
+def network_spec(arch: Sequence[str], config: Config) -> NetworkSpec:
+    """The network of an arch in this run."""
+    return NetworkSpec(tuple(arch), config.space.base_channels, config.task.scale, config.space.global_skip)

@@ -1,0 +1,1 @@
+"""Training and measuring one network: step, schedule, fitness, checkpoints."""

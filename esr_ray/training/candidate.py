@@ -1,0 +1,65 @@
+"""One candidate's fast training, from its genome's network to its fitness."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+
+from esr_ray.config.schema import TrainingConfig
+from esr_ray.data.crops import sample_batch
+from esr_ray.data.store import PicturePair
+from esr_ray.metrics import mean_quality
+from esr_ray.networks.spec import NetworkSpec
+from esr_ray.training.checkpoint import checkpoint_bytes
+from esr_ray.training.evaluation import compile_for, measure
+from esr_ray.training.loop import CurvePoint, train
+from esr_ray.training.plain import PlainNetwork
+from esr_ray.training.result import Seconds, Trained
+
+
+def train_candidate(
+    spec: NetworkSpec,
+    config: TrainingConfig,
+    train_pairs: Sequence[PicturePair],
+    validation_pairs: Sequence[PicturePair],
+    seed: int,
+    report: Callable[[CurvePoint], None] | None = None,
+) -> Trained:
+    """Build, train and measure a network; fitness is `quality.psnr_y` of the last step's (or averaged) weights.
+
+    Raises Diverged where the loss, or the measured output, is no number.
+    """
+    started = time.perf_counter()
+    network = PlainNetwork(spec, config, seed)
+    network.compile(*sample_batch(train_pairs, seed, 1, config.batch_size, config.crop_size, spec.scale))
+    compile_for(network, validation_pairs)
+    compiled = time.perf_counter()
+    curve = train(network, train_pairs, config, spec.scale, seed, report)
+    trained = time.perf_counter()
+    measured = measure(network, validation_pairs, spec.scale)
+    done = time.perf_counter()
+    parameters = network.parameters()
+    return Trained(
+        quality=mean_quality([one.quality for one in measured]),
+        params=sum(value.size for value in parameters.values()),
+        seconds=Seconds(compiled - started, trained - compiled, done - trained),
+        curve=tuple((point.step, point.loss) for point in curve),
+        weights=checkpoint_bytes(parameters, spec),
+        picture=measured[0].sr,
+    )
+
+
+def release_memory() -> None:
+    """Give back what MindSpore can of a network that is no longer used (it keeps part of what it compiled)."""
+    import ctypes
+
+    import mindspore as ms
+
+    gc.collect()
+    ms.ms_memory_recycle()
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except OSError:
+        # Another C library: nothing to trim.
+        return

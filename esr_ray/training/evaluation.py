@@ -1,0 +1,82 @@
+"""Measuring a network on pictures: fitness, the test set and benchmarks all come from here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from esr_ray.data.resize import upscale
+from esr_ray.data.store import PicturePair
+from esr_ray.metrics import Quality, quality, to_uint8
+from esr_ray.training.network import TrainableNetwork
+
+BATCH = 8
+"""Pictures of one size that are predicted at once; the last batch is filled up, so that one shape is compiled."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One picture: its name, its quality, and the network's output as uint8 (H, W, 3)."""
+
+    name: str
+    quality: Quality
+    sr: np.ndarray
+
+
+def shapes_of(pairs: Sequence[PicturePair]) -> dict[tuple[int, int], list[int]]:
+    """Indices of the pairs by LR size, as they are predicted together."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for index, pair in enumerate(pairs):
+        groups.setdefault(pair.lr.shape[:2], []).append(index)
+    return groups
+
+
+def to_input(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """uint8 (H, W, 3) pictures of one size -> float32 (B, 3, H, W) in [0, 1]."""
+    return np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
+
+
+def batches(pairs: Sequence[PicturePair]) -> list[tuple[list[int], np.ndarray]]:
+    """What is predicted together: indices, and the input (B, 3, h, w) with the last picture repeated to fill up."""
+    result = []
+    for indices in shapes_of(pairs).values():
+        size = min(BATCH, len(indices))
+        for start in range(0, len(indices), size):
+            part = indices[start : start + size]
+            filled = part + [part[-1]] * (size - len(part))
+            result.append((part, to_input([pairs[index].lr for index in filled])))
+    return result
+
+
+def compile_for(network: TrainableNetwork, pairs: Sequence[PicturePair]) -> None:
+    """Make the network ready for every size among the pairs."""
+    compiled = set()
+    for _, lr in batches(pairs):
+        if lr.shape not in compiled:
+            compiled.add(lr.shape)
+            network.compile_predict(lr)
+
+
+def measure(network: TrainableNetwork, pairs: Sequence[PicturePair], scale: int) -> list[Measured]:
+    """Predict every picture and compare it with its HR: output clipped and rounded to 8 bits, border `scale` cropped.
+
+    Raises ValueError where the output is not finite.
+    """
+    results: dict[int, Measured] = {}
+    for indices, lr in batches(pairs):
+        output = network.predict(lr).transpose(0, 2, 3, 1)
+        for place, index in enumerate(indices):
+            sr = to_uint8(output[place])
+            results[index] = Measured(pairs[index].name, quality(sr, pairs[index].hr, scale), sr)
+    return [results[index] for index in range(len(pairs))]
+
+
+def measure_bicubic(pairs: Sequence[PicturePair], scale: int) -> list[Measured]:
+    """The same measure of bicubic enlargement (MATLAB's)."""
+    results = []
+    for pair in pairs:
+        sr = upscale(pair.lr, scale)
+        results.append(Measured(pair.name, quality(sr, pair.hr, scale), sr))
+    return results

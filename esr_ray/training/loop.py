@@ -1,0 +1,59 @@
+"""The steps of one training: batches by step number, losses, and the check that it has not diverged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from esr_ray.config.schema import TrainingConfig
+from esr_ray.data.crops import sample_batch
+from esr_ray.data.store import PicturePair
+from esr_ray.training.network import TrainableNetwork
+
+CURVE_POINTS = 20
+"""Points of the loss curve that are kept, each the mean over the steps since the one before."""
+
+
+class Diverged(Exception):
+    """The loss became NaN or infinite; the message says at which step."""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Mean L1 loss (in units of the 0..1 range) over the steps up to and including `step` (from 1)."""
+
+    step: int
+    loss: float
+
+
+def train(
+    network: TrainableNetwork,
+    pairs: Sequence[PicturePair],
+    config: TrainingConfig,
+    scale: int,
+    seed: int,
+    report: Callable[[CurvePoint], None] | None = None,
+) -> tuple[CurvePoint, ...]:
+    """Train for `config.steps`; the loss curve.
+
+    Crops depend on (seed, step) alone, so every candidate of a run sees the same ones in the same order. `report` is
+    told each point of the curve as it comes. Raises Diverged where the loss is no number.
+    """
+    curve: list[CurvePoint] = []
+    pending: list[Any] = []
+    every = max(1, config.steps // CURVE_POINTS)
+    for step in range(1, config.steps + 1):
+        lr, hr = sample_batch(pairs, seed, step, config.batch_size, config.crop_size, scale)
+        pending.append(network.step(lr, hr))
+        if step % every == 0 or step == config.steps:
+            losses = [float(loss) for loss in pending]
+            pending.clear()
+            mean = sum(losses) / len(losses)
+            if not math.isfinite(mean):
+                raise Diverged(f"diverged: the loss was no number within steps {step - len(losses) + 1} to {step}")
+            curve.append(CurvePoint(step, mean))
+            if report is not None:
+                report(curve[-1])
+    return tuple(curve)

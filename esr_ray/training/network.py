@@ -1,0 +1,29 @@
+"""The small interface through which training, evaluation and checkpoints see a network, whatever computes it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class TrainableNetwork(Protocol):
+    """One network with its optimizer. Pictures are float32, RGB in [0, 1]."""
+
+    def compile(self, lr: np.ndarray, hr: np.ndarray) -> None:
+        """Make ready to train on batches (B, 3, h, w) and (B, 3, scale·h, scale·w)."""
+
+    def step(self, lr: np.ndarray, hr: np.ndarray) -> Any:
+        """One optimizer step; the loss, which `float()` reads (and may have to wait for)."""
+
+    def compile_predict(self, lr: np.ndarray) -> None:
+        """Make ready to predict pictures of this shape."""
+
+    def predict(self, lr: np.ndarray) -> np.ndarray:
+        """(B, 3, h, w) -> (B, 3, scale·h, scale·w), with the weights that are evaluated (averaged or last)."""
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The weights that are evaluated, by name."""
+
+    def load(self, parameters: dict[str, np.ndarray]) -> None:
+        """Take weights over, all by name."""

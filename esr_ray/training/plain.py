@@ -1,0 +1,124 @@
+"""The plain MindSpore network under training: L1, Adam, clipping, averaged weights, one compiled graph a shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+
+from esr_ray.config.schema import TrainingConfig
+from esr_ray.networks.esrn import ESRN
+from esr_ray.networks.initial import initial_parameters
+from esr_ray.networks.spec import NetworkSpec
+from esr_ray.training.schedule import learning_rates
+
+
+class _Loss(nn.Cell):
+    """Mean absolute difference of prediction and HR."""
+
+    def __init__(self, network: nn.Cell) -> None:
+        super().__init__()
+        self.network = network
+
+    def construct(self, lr: Tensor, hr: Tensor) -> Tensor:
+        return ops.mean(ops.abs(self.network(lr) - hr))
+
+
+class _Step(nn.TrainOneStepCell):
+    """Forward, backward, clipped Adam, and the exponential average of the weights."""
+
+    def __init__(
+        self, loss: nn.Cell, optimizer: nn.Optimizer, config: TrainingConfig, averages: list[Parameter]
+    ) -> None:
+        super().__init__(loss, optimizer)
+        self.clips = config.clip_norm is not None
+        self.clip_norm = config.clip_norm or 1.0
+        self.averages = ParameterTuple(averages)
+        self.keep = config.average_weights or 0.0
+        self.count = len(averages)
+
+    def construct(self, lr: Tensor, hr: Tensor) -> Tensor:
+        loss = self.network(lr, hr)
+        sens = ops.fill(loss.dtype, loss.shape, 1.0)
+        gradients = self.grad(self.network, self.weights)(lr, hr, sens)
+        if self.clips:
+            gradients = ops.clip_by_global_norm(gradients, self.clip_norm)
+        loss = ops.depend(loss, self.optimizer(gradients))
+        for index in range(self.count):
+            average = self.averages[index]
+            # depend: the average takes the weight of after the optimizer.
+            weight = ops.depend(self.weights[index], loss)
+            loss = ops.depend(loss, ops.assign(average, average * self.keep + weight * (1 - self.keep)))
+        return loss
+
+
+class PlainNetwork:
+    """A `TrainableNetwork` on MindSpore's own operators."""
+
+    def __init__(self, spec: NetworkSpec, config: TrainingConfig, seed: int) -> None:
+        self.spec = spec
+        self._network = ESRN(spec)
+        self._weights = {parameter.name: parameter for parameter in self._network.trainable_params()}
+        shapes = {name: tuple(parameter.shape) for name, parameter in self._weights.items()}
+        self._set(initial_parameters(shapes, seed, spec.global_skip != "none"))
+        self._averages: dict[str, Parameter] = {}
+        if config.average_weights is not None:
+            self._averages = {
+                name: Parameter(weight.value().copy(), name=f"average.{name}", requires_grad=False)
+                for name, weight in self._weights.items()
+            }
+        rates = [float(rate) for rate in learning_rates(config)]
+        optimizer = nn.Adam(self._network.trainable_params(), learning_rate=rates)
+        self._step = _Step(_Loss(self._network), optimizer, config, list(self._averages.values()))
+        self._step.set_train()
+        # Weights that `predict` has replaced by their averages are put back here before the next step.
+        self._held: dict[str, np.ndarray] = {}
+
+    def compile(self, lr: np.ndarray, hr: np.ndarray) -> None:
+        self._step.compile(Tensor(lr), Tensor(hr))
+
+    def step(self, lr: np.ndarray, hr: np.ndarray) -> Any:
+        self._resume_last()
+        return self._step(Tensor(lr), Tensor(hr))
+
+    def compile_predict(self, lr: np.ndarray) -> None:
+        self._network.compile(Tensor(lr))
+
+    def predict(self, lr: np.ndarray) -> np.ndarray:
+        self._use_averages()
+        return self._network(Tensor(lr)).asnumpy()
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        source = self._averages or self._weights
+        return {name: source[name].asnumpy().copy() for name in self._weights}
+
+    def load(self, parameters: dict[str, np.ndarray]) -> None:
+        """Take weights over, as the last and as the averaged ones; all must be there.
+
+        Raises ValueError where names or shapes differ.
+        """
+        different = parameters.keys() ^ self._weights.keys()
+        if different:
+            raise ValueError(f"parameters of another network: {sorted(different)[:3]} ...")
+        self._set(parameters)
+        self._held = {}
+        for name, average in self._averages.items():
+            average.set_data(Tensor(parameters[name]))
+
+    def _set(self, parameters: dict[str, np.ndarray]) -> None:
+        for name, value in parameters.items():
+            if tuple(self._weights[name].shape) != value.shape:
+                raise ValueError(f"parameter {name} has shape {value.shape}, not {tuple(self._weights[name].shape)}")
+        for name, value in parameters.items():
+            self._weights[name].set_data(Tensor(value))
+
+    def _use_averages(self) -> None:
+        if self._averages and not self._held:
+            self._held = {name: weight.asnumpy().copy() for name, weight in self._weights.items()}
+            self._set({name: average.asnumpy() for name, average in self._averages.items()})
+
+    def _resume_last(self) -> None:
+        if self._held:
+            self._set(self._held)
+            self._held = {}

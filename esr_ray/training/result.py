@@ -1,0 +1,64 @@
+"""What a training hands back, as plain data that needs neither Ray nor MindSpore to be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from esr_ray.metrics import Quality
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Where a candidate's time went. Compilation of both graphs counts as compile."""
+
+    compile: float
+    steps: float
+    evaluation: float
+
+    @property
+    def total(self) -> float:
+        return self.compile + self.steps + self.evaluation
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training. `curve` is (step, mean L1 loss) pairs; `weights` a checkpoint file's content."""
+
+    quality: Quality
+    params: int
+    seconds: Seconds
+    curve: tuple[tuple[int, float], ...]
+    weights: bytes = field(repr=False)
+    picture: np.ndarray | None = field(default=None, repr=False)
+    """The network's output for the first validation picture, uint8 (H, W, 3)."""
+
+
+@dataclass(frozen=True)
+class PictureReport:
+    """One picture of a report: the network beside bicubic."""
+
+    name: str
+    network: Quality
+    bicubic: Quality
+
+
+@dataclass(frozen=True)
+class SetReport:
+    """One set of pictures of a report; means over its pictures."""
+
+    name: str
+    network: Quality
+    bicubic: Quality
+    pictures: tuple[PictureReport, ...]
+
+
+@dataclass(frozen=True)
+class FullyTrained:
+    """A finished full training. `curve` and `weights` as in `Trained`."""
+
+    sets: tuple[SetReport, ...]
+    seconds: Seconds
+    curve: tuple[tuple[int, float], ...]
+    weights: bytes = field(repr=False)

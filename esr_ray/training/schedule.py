@@ -1,0 +1,26 @@
+"""The learning rate of every step of a training, computed beforehand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from esr_ray.config.schema import CosineSchedule, TrainingConfig
+
+
+def learning_rates(config: TrainingConfig) -> np.ndarray:
+    """(steps,) float32.
+
+    cosine: rises linearly over warmup_steps, then half a cosine that would be 0 one step after the last
+    (Loshchilov and Hutter 2017, equation 5, without restarts). multistep: times gamma from each milestone on.
+    """
+    steps = np.arange(config.steps)
+    schedule = config.schedule
+    if isinstance(schedule, CosineSchedule):
+        warmup = min(schedule.warmup_steps, config.steps)
+        rising = (steps + 1) / (warmup + 1)
+        annealed = 0.5 * (1 + np.cos(np.pi * (steps - warmup) / max(1, config.steps - warmup)))
+        factor = np.where(steps < warmup, rising, annealed)
+    else:
+        passed = np.searchsorted(schedule.milestones, steps, side="right")
+        factor = schedule.gamma**passed
+    return (config.learning_rate * factor).astype(np.float32)

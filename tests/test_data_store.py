@@ -1,0 +1,292 @@
+"""The store: what it holds, that it is built once and never trusted when damaged, and every check of pictures."""
+
+import errno
+import json
+import multiprocessing
+import pickle
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import esr_ray.data.build as build_module
+import esr_ray.data.store as store_module
+from esr_ray.config.schema import DataConfig
+from esr_ray.data.images import read_picture
+from esr_ray.data.resize import downscale
+from esr_ray.data.sets import Pair, resolve_folder, resolve_sets
+from esr_ray.data.store import StoreSpec, open_store, store_spec
+from esr_ray.errors import UserError
+
+
+def photo(seed: int, height: int = 96, width: int = 120) -> np.ndarray:
+    """Something like a photo: noise at several scales."""
+    rng = np.random.default_rng(seed)
+    total = np.zeros((height, width, 3))
+    for size in (2, 4, 8, 16, 32):
+        coarse = rng.normal(0, size, (height // size + 1, width // size + 1, 3))
+        total += coarse.repeat(size, axis=0).repeat(size, axis=1)[:height, :width]
+    return np.clip(128 + total, 0, 255).astype(np.uint8)
+
+
+def put(path: Path, pixels: np.ndarray, **options) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def spec_of(root: Path, scale: int = 2, count: int = 2) -> StoreSpec:
+    sets = []
+    for number, name in enumerate(("train", "validation", "test")):
+        for i in range(count):
+            put(root / name / f"{name}{i}.png", photo(10 * number + i, 41, 50))
+        sets.append((name, resolve_folder(name, str(root / name), None, scale)))
+    return StoreSpec(tuple(sets), scale)
+
+
+def pair_spec(root: Path, hr: np.ndarray, lr: np.ndarray, scale: int = 2) -> StoreSpec:
+    pair = Pair("photo", put(root / "hr" / "photo.png", hr), put(root / "lr" / f"photox{scale}.png", lr))
+    return StoreSpec((("train", (pair,)),), scale)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_store_holds_cropped_hr_and_its_lr(tmp_path, scale):
+    spec = spec_of(tmp_path, scale)
+    store = open_store(spec, tmp_path / "cache")
+    assert store.built
+    assert list(store.sets) == ["train", "validation", "test"]
+    for name, pairs in spec.sets:
+        assert [part.name for part in store.sets[name]] == [pair.name for pair in pairs]
+        for part, pair in zip(store.sets[name], pairs, strict=True):
+            hr = read_picture(pair.hr).pixels[: 41 // scale * scale, : 50 // scale * scale]
+            np.testing.assert_array_equal(part.hr, hr)
+            np.testing.assert_array_equal(part.lr, downscale(hr, scale))
+            with pytest.raises(ValueError, match="read-only"):
+                part.hr[0, 0, 0] = 0
+    assert any("cropped to a multiple" in note for note in store.notes)
+
+
+def test_given_lr_is_used_as_it_is(tmp_path):
+    hr = photo(0, 97, 121)
+    lr = np.clip(downscale(hr[:96, :120], 2).astype(int) + 3, 0, 255).astype(np.uint8)
+    (part,) = open_store(pair_spec(tmp_path, hr, lr), tmp_path / "cache").sets["train"]
+    np.testing.assert_array_equal(part.lr, lr)
+    np.testing.assert_array_equal(part.hr, hr[:96, :120])
+
+
+def test_second_opening_decodes_nothing(tmp_path, monkeypatch):
+    spec = spec_of(tmp_path)
+    first = open_store(spec, tmp_path / "cache")
+    monkeypatch.setattr(build_module, "read_picture", None)
+    monkeypatch.setattr(build_module, "read_size", None)
+    second = open_store(spec, tmp_path / "cache")
+    assert not second.built
+    assert (second.checksum, second.notes) == (first.checksum, first.notes)
+    np.testing.assert_array_equal(second.sets["test"][1].lr, first.sets["test"][1].lr)
+
+
+def test_checksum_follows_content_names_sets_and_scale_but_not_place(tmp_path):
+    spec = spec_of(tmp_path / "a")
+    cache = tmp_path / "cache"
+    checksum = open_store(spec, cache).checksum
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    moved = StoreSpec(
+        tuple((name, resolve_folder(name, str(tmp_path / "b" / name), None, 2)) for name, _ in spec.sets), 2
+    )
+    assert open_store(moved, cache).checksum == checksum
+    changed = {
+        "scale": StoreSpec(spec.sets, 3),
+        "set": StoreSpec((("other", spec.sets[0][1]), *spec.sets[1:]), 2),
+        "fewer": StoreSpec((("train", spec.sets[0][1][:1]), *spec.sets[1:]), 2),
+    }
+    put(spec.sets[0][1][0].hr, photo(77, 41, 50))
+    changed["content"] = spec
+    checksums = {name: open_store(other, cache).checksum for name, other in changed.items()}
+    assert len({checksum, *checksums.values()}) == 5
+
+
+@pytest.mark.parametrize("damage", ["cut pixels", "no pixels", "cut index", "other index", "changed index"])
+def test_damaged_store_is_built_again(tmp_path, damage):
+    spec, cache = spec_of(tmp_path), tmp_path / "cache"
+    first = open_store(spec, cache)
+    expected = [part.hr.copy() for part in first.sets["train"]]
+    pixels, index = cache / f"{first.checksum}.u8", cache / f"{first.checksum}.json"
+    del first
+    if damage == "cut pixels":
+        pixels.write_bytes(pixels.read_bytes()[:-1])
+    elif damage == "no pixels":
+        pixels.unlink()
+    elif damage == "cut index":
+        index.write_text(index.read_text()[:-20])
+    elif damage == "other index":
+        index.write_text("[]")
+    else:
+        content = json.loads(index.read_text())
+        content["sets"]["train"][0][1] += 1
+        index.write_text(json.dumps(content))
+    again = open_store(spec, cache)
+    assert again.built
+    for part, hr in zip(again.sets["train"], expected, strict=True):
+        np.testing.assert_array_equal(part.hr, hr)
+    assert not open_store(spec, cache).built
+
+
+def _open_and_report(spec, cache, barrier, queue):
+    barrier.wait()
+    store = open_store(spec, cache)
+    queue.put((store.built, int(store.sets["train"][0].hr.astype(int).sum())))
+
+
+def test_processes_that_open_at_once_build_once(tmp_path):
+    spec = pickle.loads(pickle.dumps(spec_of(tmp_path, count=6)))
+    context = multiprocessing.get_context("spawn")
+    barrier, queue = context.Barrier(3), context.Queue()
+    processes = [
+        context.Process(target=_open_and_report, args=(spec, tmp_path / "cache", barrier, queue)) for _ in range(3)
+    ]
+    for process in processes:
+        process.start()
+    found = [queue.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    assert sorted(built for built, _ in found) == [False, False, True]
+    assert len({total for _, total in found}) == 1
+    assert not list((tmp_path / "cache").glob("*.tmp"))
+
+
+def test_corrupt_picture_is_named_and_leaves_nothing_behind(tmp_path):
+    spec = spec_of(tmp_path)
+    victim = spec.sets[2][1][1].hr
+    victim.write_bytes(victim.read_bytes()[:-200])
+    with pytest.raises(UserError, match=r"test1\.png"):
+        open_store(spec, tmp_path / "cache")
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
+def test_missing_picture_is_named(tmp_path):
+    spec = spec_of(tmp_path)
+    spec.sets[1][1][0].hr.unlink()
+    with pytest.raises(UserError, match=r"validation0\.png: cannot be read"):
+        open_store(spec, tmp_path / "cache")
+
+
+def test_lr_of_another_size_is_named_with_both_sizes(tmp_path):
+    hr = photo(0)
+    with pytest.raises(UserError, match=r"photox2\.png is 40x32, but .*photo\.png \(120x96\).*needs 60x48"):
+        open_store(pair_spec(tmp_path, hr, downscale(hr, 3)), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize(("down", "right"), [(1, 0), (0, -1), (-1, 1), (1, 1)])
+def test_misaligned_pair_is_named(tmp_path, scale, down, right):
+    hr = photo(1, 48 * scale, 60 * scale)
+    lr = np.roll(downscale(hr, scale), (down, right), axis=(0, 1))
+    expected = rf"photox{scale}\.png is shifted against .*photo\.png by about {right * scale} pixels to the right and "
+    with pytest.raises(UserError, match=expected + f"{down * scale} down"):
+        open_store(pair_spec(tmp_path, hr, lr, scale), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_pair_that_is_off_by_one_hr_pixel_is_noted(tmp_path, scale):
+    hr = photo(1, 48 * scale, 60 * scale)
+    lr = downscale(np.roll(hr, (1, 0), axis=(0, 1)), scale)
+    store = open_store(pair_spec(tmp_path, hr, lr, scale), tmp_path / "cache")
+    (note,) = store.notes
+    assert note.startswith("1 picture whose LR picture seems shifted by about 0 pixels to the right and 1 down")
+    assert note.endswith(": photo.png")
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("method", ["BOX", "BILINEAR", "BICUBIC", "LANCZOS", "NEAREST", "noise", "jpeg", "dark"])
+def test_other_ways_to_make_lr_are_accepted(tmp_path, scale, method):
+    hr = photo(2, 48 * scale, 60 * scale)
+    ours = downscale(hr, scale)
+    if method == "noise":
+        lr = np.clip(ours + np.random.default_rng(0).normal(0, 25, ours.shape), 0, 255).astype(np.uint8)
+    elif method == "jpeg":
+        lr = read_picture(put(tmp_path / "low.jpg", ours, quality=20)).pixels
+    elif method == "dark":
+        lr = ours // 3
+    else:
+        lr = np.asarray(Image.fromarray(hr).resize((60, 48), Image.Resampling[method]))
+    open_store(pair_spec(tmp_path, hr, lr, scale), tmp_path / "cache")
+
+
+def test_lr_of_another_picture_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"photox2\.png does not show the same picture as .*photo\.png"):
+        open_store(pair_spec(tmp_path, photo(3), downscale(photo(4), 2)), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("size", [4, 16, 64])
+def test_flat_pictures_are_neither_shifted_nor_mismatched(tmp_path, size):
+    hr = np.full((size, size, 3), 90, np.uint8)
+    open_store(pair_spec(tmp_path, hr, np.full((size // 2, size // 2, 3), 96, np.uint8)), tmp_path / "cache")
+
+
+def test_the_same_picture_in_two_sets_is_named_with_both(tmp_path):
+    spec = spec_of(tmp_path)
+    pixels = read_picture(spec.sets[0][1][1].hr).pixels
+    put(spec.sets[2][1][0].hr, pixels, compress_level=1)  # other bytes, the same pixels
+    with pytest.raises(UserError, match=r"train1\.png \(train\) and .*test0\.png \(test\) are the same picture"):
+        open_store(spec, tmp_path / "cache")
+
+
+def test_two_sets_of_one_name_are_refused(tmp_path):
+    spec = spec_of(tmp_path)
+    with pytest.raises(UserError, match="two sets of pictures are called train"):
+        open_store(StoreSpec((spec.sets[0], spec.sets[0]), 2), tmp_path / "cache")
+
+
+def test_conversions_are_noted_in_one_line(tmp_path):
+    for i in range(7):
+        put(tmp_path / "hr" / f"grey{i}.png", photo(i, 32, 32)[..., 0])
+    spec = StoreSpec((("train", resolve_folder("data", str(tmp_path / "hr"), None, 2)),), 2)
+    assert open_store(spec, tmp_path / "cache").notes == (
+        "7 pictures grey, converted to RGB: grey0.png, grey1.png, grey2.png, grey3.png, grey4.png and 2 more",
+    )
+
+
+def test_pictures_smaller_than_the_scale_are_named(tmp_path):
+    put(tmp_path / "hr" / "tiny.png", photo(0, 3, 40))
+    spec = StoreSpec((("train", resolve_folder("data", str(tmp_path / "hr"), None, 4)),), 4)
+    with pytest.raises(UserError, match=r"tiny\.png: 40x3 is too small for scale 4"):
+        open_store(spec, tmp_path / "cache")
+
+
+def test_too_little_free_space_says_what_is_needed(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(store_module.shutil, "disk_usage", lambda _: usage(10**6, 10**6, 5000))
+    with pytest.raises(UserError, match=r"0\.0 MB free, too little; decoded pictures need 0\.0 MB.*cache_dir"):
+        open_store(spec_of(tmp_path), tmp_path / "cache")
+
+
+def test_a_disk_that_fills_up_while_writing_is_said(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store_module, "build", full)
+    with pytest.raises(UserError, match="the disk filled up; decoded pictures need"):
+        open_store(spec_of(tmp_path), tmp_path / "cache")
+
+
+def test_cache_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "cache").write_text("a file, not a folder")
+    with pytest.raises(UserError, match=r"cannot be written .*runtime\.cache_dir"):
+        open_store(spec_of(tmp_path), tmp_path / "cache")
+
+
+def test_needed_space_is_what_is_written(tmp_path):
+    spec = spec_of(tmp_path, 3)
+    checksum = open_store(spec, tmp_path / "cache").checksum
+    written = (tmp_path / "cache" / f"{checksum}.u8").stat().st_size
+    assert written == build_module.needed_bytes(spec.sets, 3)
+
+
+def test_sample_photographs_make_a_store(tmp_path):
+    spec = store_spec(resolve_sets(DataConfig(hr="sample:scikit-image"), 2, 0), 2)
+    store = open_store(spec, tmp_path)
+    assert {name: len(pairs) for name, pairs in store.sets.items()} == {"train": 7, "validation": 3, "test": 3}
+    assert any(note.startswith("5 pictures grey, converted to RGB: brick.png") for note in store.notes)
