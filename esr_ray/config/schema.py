@@ -113,7 +113,8 @@ class DataConfig(_Section):
         if self.hr is None and len(sets) < 3:
             missing = [name for name in ("train", "validation", "test") if name not in sets]
             raise ValueError(
-                f"give hr (one folder, split into three sets), or all of train, validation and test (missing: {', '.join(missing)})"
+                "give hr (one folder, split into three sets), or all of train, validation and test "
+                f"(missing: {', '.join(missing)})"
             )
         if self.hr is not None and sets:
             raise ValueError(f"give either hr or {', '.join(sets)}, not both")

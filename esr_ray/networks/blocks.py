@@ -1,4 +1,4 @@
-"""The S, G and C blocks (paper, section 3.2; method, Blocks). Shapes are (batch, channels, height, width), even sizes."""
+"""The S, G and C blocks (paper, section 3.2; method, Blocks). Shapes are (B, C, H, W), with even H and W."""
 
 from __future__ import annotations
 
@@ -50,16 +50,15 @@ class GroupBlock(nn.Cell):
         self.ends = Ends(block, in_channels)
         self.convs = nn.CellList([conv((c + 1) * growth, growth, 3, groups=group_count(c)) for c in range(block.convs)])
         self.last = conv((block.convs + 1) * growth, block.out, 1)
+        self.num_convs = block.convs
         self.relu = nn.ReLU()
 
     def construct(self, x: Tensor) -> Tensor:
         """(B, in, H, W) -> (B, OUT, H, W)."""
         dense, residual = self.ends(x)
-        groups = 1
-        for layer in self.convs:
-            new = self.relu(layer(channel_shuffle(dense, groups)))  # (B, growth, H, W)
+        for index in range(self.num_convs):
+            new = self.relu(self.convs[index](channel_shuffle(dense, index + 1)))  # (B, growth, H, W)
             dense = ops.concat((dense, new), 1)
-            groups += 1
         return self.last(dense) + residual
 
 
@@ -98,20 +97,19 @@ class ContextualBlock(nn.Cell):
         self.last = conv((convs + 1) * growth // 4, block.out, 1)
         self.pool = nn.AvgPool2d(2, 2)
         self.relu = nn.ReLU()
-        self.num_shrinks = convs - 1
+        self.num_convs = convs
 
     def construct(self, x: Tensor) -> Tensor:
         """(B, in, H, W) -> (B, OUT, H, W)."""
         entry, residual = self.ends(x)
         current = self.pool(entry)  # (B, growth, H/2, W/2)
         dense = current
-        index = 0
-        for layer in self.convs:
+        for index in range(self.num_convs):
+            layer = self.convs[index]
             new = self.relu(layer(self.relu(layer(self.relu(layer(current))))))
             dense = ops.concat((dense, new), 1)
-            if index < self.num_shrinks:
+            if index < self.num_convs - 1:
                 current = self.shrinks[index](dense)
-            index += 1
         return self.last(ops.pixel_shuffle(dense, 2)) + residual
 
 
@@ -123,4 +121,5 @@ def build_block(block: Block, in_channels: int) -> nn.Cell:
     if block.letter in CELLS:
         return CELLS[block.letter](block, in_channels)
     module = BLOCK_TYPES[block.letter].module
+    assert module is not None, "a type without a cell of ours comes from a file"
     return module.build(block.convs, block.growth, block.out, in_channels)

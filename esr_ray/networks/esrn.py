@@ -17,7 +17,7 @@ class Upsampler(nn.Cell):
         super().__init__()
         g0 = base_channels
         if scale in (2, 3):
-            self.factors = (scale,)
+            self.factors: tuple[int, ...] = (scale,)
             self.expand = nn.CellList([conv(g0, scale * scale * 3 * g0 // 4, 3)])
             self.last = conv(3 * g0 // 4, 3, 3)
         elif scale == 4:
@@ -64,7 +64,7 @@ class ESRN(nn.Cell):
             x = ops.concat((x, x[:, :, :, -1:]), 3)
         shallow = self.sfe1(x)  # (B, G0, H, W)
         current = self.sfe2(shallow)
-        outputs = ()
+        outputs: tuple[Tensor, ...] = ()
         for block in self.blocks:
             current = block(current)
             outputs = (*outputs, current)

@@ -9,6 +9,7 @@ import numpy as np
 from tensorboardX import SummaryWriter
 
 from esr_ray.evolution.population import State
+from esr_ray.evolution.selection import fitness_of
 from esr_ray.runs.history import History
 from esr_ray.runs.journal import Event
 
@@ -41,7 +42,8 @@ class Board:
         if state.best is not None and state.best.fitness is not None:
             self._writer.add_scalar("search/best_psnr_y", state.best.fitness, index)
         if alive:
-            self._writer.add_scalar("search/mean_psnr_y", float(np.mean([one.fitness for one in alive])), index)
+            mean = sum(fitness_of(one) for one in alive) / len(alive)
+            self._writer.add_scalar("search/mean_psnr_y", mean, index)
         self._writer.add_scalar("search/failed", len(history.failed), index)
         for one in sorted(alive, key=lambda one: one.candidate.params):
             self._writer.add_scalar(f"psnr_by_params/generation_{index:03d}", one.fitness, one.candidate.params)

@@ -79,7 +79,8 @@ def new_folder(config: Config, config_path: Path) -> RunFolder:
     folder = RunFolder(Path(config.output.dir).absolute() / name)
     if folder.path.exists() and any(folder.path.iterdir()):
         raise UserError(
-            f"{folder.path}: is already a run folder; go on with it by --resume {folder.path}, or give another output.name"
+            f"{folder.path}: is already a run folder; go on with it by --resume {folder.path}, "
+            "or give another output.name"
         )
     return folder
 
@@ -159,7 +160,7 @@ def lock(folder: RunFolder, patience_s: float = 0.0) -> int:
             if time.monotonic() >= deadline:
                 os.close(descriptor)
                 raise UserError(
-                    f"{folder.path}: another search is running in this folder; wait for it, or stop it with Ctrl-C there"
+                    f"{folder.path}: another search is running in this folder; wait for it, or stop it there (Ctrl-C)"
                 ) from None
             time.sleep(0.1)
 

@@ -26,9 +26,12 @@ class Outcome:
 
 @dataclass
 class History:
-    """The state of a run. `outcomes` has an entry for each time that a candidate ended: more than one where it failed
-    and was tried again (`retries`: candidate id, and the generation before which its new result is told). `starts` counts
-    trainings begun, `under_way` are those that have not ended."""
+    """The state of a run.
+
+    `outcomes` has an entry for each time that a candidate ended: more than one where it failed and was tried again
+    (`retries`: candidate id, and the generation before which its new result is told). `starts` counts trainings begun,
+    `under_way` are those that have not ended.
+    """
 
     run: Event | None = None
     candidates: dict[int, Candidate] = field(default_factory=dict)

@@ -11,8 +11,8 @@ import json
 import os
 import time
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from esr_ray.errors import UserError
@@ -82,7 +82,7 @@ class Journal:
                     file.write(b"\n")
         self._file = path.open("ab", buffering=0)
 
-    def append(self, kind: str, sync: bool = True, **content: Any) -> Event:
+    def append(self, kind: str, content: Mapping[str, Any], sync: bool = True) -> Event:
         """Write one event; with `sync` it is on the disk when this returns."""
         event = {"v": FORMAT, "event": kind, "time": round(time.time(), 3), **content}
         try:
@@ -112,7 +112,5 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

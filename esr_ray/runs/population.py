@@ -1,4 +1,4 @@
-"""`population.jsonl`: one line for each individual with what became of it; made from the journal, for people to read."""
+"""`population.jsonl`: a line for each individual, with what became of it; made from the journal, for people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from esr_ray.runs.history import History, candidate_event
 
 
 def population_lines(history: History) -> bytes:
-    """The content of the file: individuals by id. A duplicate has the figures of the candidate that it is the same as."""
+    """The content of the file, by id; a duplicate has the figures of the candidate that it is the same as."""
     lines = [json.dumps(_individual(history, one)) for _, one in sorted(history.candidates.items())]
     return "".join(f"{line}\n" for line in lines).encode()
 

@@ -20,7 +20,8 @@ def closing_line(best: Individual, history: History) -> str:
     values = [{"worker_id": candidate.id, "performance": performance}]
     return (
         f"Best values: {values}  "
-        "(flops: G mult-adds for a 1280x720 output; params: thousands; PSNR: dB on Y, validation pictures, after fast training)"
+        "(flops: G mult-adds for a 1280x720 output; params: thousands; "
+        "PSNR: dB on Y, validation pictures, after fast training)"
     )
 
 

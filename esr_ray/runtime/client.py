@@ -56,7 +56,6 @@ def start_driver(setup: DriverSetup) -> Any:
         .options(
             num_cpus=0,
             max_restarts=-1,
-            max_task_retries=-1,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
             runtime_env={"env_vars": worker_environment(threads=1)},
         )
@@ -86,15 +85,15 @@ def follow(driver: Any, show: Callable[[Status], None]) -> Outcome:
             if stopping:
                 raise
             stopping = True
-            driver.stop.options(concurrency_group="control").remote()
+            driver.stop.remote()
 
 
 def _status(driver: Any, since: int) -> Status | None:
     """The driver's status, or None where it does not answer now (it is being restarted)."""
     try:
-        status: Status = ray.get(driver.status.options(concurrency_group="control").remote(since), timeout=10 * POLL_S)
+        status: Status = ray.get(driver.status.remote(since), timeout=10 * POLL_S)
         if status.next_line < since:
-            status = ray.get(driver.status.options(concurrency_group="control").remote(0), timeout=10 * POLL_S)
+            status = ray.get(driver.status.remote(0), timeout=10 * POLL_S)
         return status
     except RayError:
         time.sleep(POLL_S)

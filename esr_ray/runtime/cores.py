@@ -1,4 +1,4 @@
-"""One core for each evaluator on CPU: Ray counts cores but pins nothing, and two one-thread processes on one core crawl.
+"""One core for each evaluator on CPU: Ray counts cores but pins nothing.
 
 A core is claimed by a lock on a file that names it, held while the process lives, so that evaluators of two searches
 on one host do not take the same core. The node itself knows which cores it allows and which are taken; a driver on
@@ -16,7 +16,7 @@ _held: list[int] = []
 
 
 def pin_to_free_core() -> int | None:
-    """Pin this process, before it starts threads, to an allowed core that no evaluator has; None where all are taken."""
+    """Pin this process, before it starts threads, to an allowed core that no evaluator has; None if all are taken."""
     folder = Path(tempfile.gettempdir()) / f"esr_ray-cores-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for core in sorted(os.sched_getaffinity(0)):

@@ -76,14 +76,17 @@ class Driver:
 
     # Answered at any time, in a concurrency group of their own.
 
+    @ray.method(concurrency_group="control")
     def status(self, since: int) -> Status:
         """Where the run stands; log lines from number `since` on."""
         return Status() if self.recorder is None else self.recorder.status(since)
 
+    @ray.method(concurrency_group="control")
     def stop(self) -> None:
         """Give up what is under way and end; the run can be resumed."""
         self._stop.set()
 
+    @ray.method(concurrency_group="control")
     def full_training_progress(self, step: int, loss: float) -> None:
         """Told by the final task."""
         if self.recorder is not None:
@@ -92,6 +95,8 @@ class Driver:
 
     # The run.
 
+    # Called again by Ray where the driver was killed and restarted; the other methods are not worth it.
+    @ray.method(max_task_retries=-1)
     def run(self) -> Outcome:
         """Search, train the winner, report. What the user can mend is an outcome, not an exception."""
         try:
@@ -157,12 +162,12 @@ class Driver:
         if "full_training" in config.pipeline and history.trained is None:
             self._train_fully(journal, history, setup, placement, recorder, state.best)
         write_atomically(self.folder.result, result_json(state.best, history).encode())
-        history.add(journal.append("closed", reason="finished"))
+        history.add(journal.append("closed", {"reason": "finished"}))
         recorder.update(phase="finished")
         return self._outcome("finished", closing_line(state.best, history))
 
     def _journal_begin(self, journal: Journal, history: History, placement: Placement, checksum: str) -> None:
-        facts = {
+        facts: dict[str, Any] = {
             "host": socket.gethostname(),
             "versions": {name: version(name) for name in ("mindspore", "ray", "numpy")}
             | {"esr_ray": esr_ray.__version__},
@@ -171,14 +176,14 @@ class Driver:
             "config": self.setup.config.model_dump(mode="json"),
         }
         if history.run is None:
-            history.add(journal.append("run", seed=self.setup.config.seed, **facts))
+            history.add(journal.append("run", {"seed": self.setup.config.seed, **facts}))
             return
         if history.run["pictures"] != checksum:
             raise UserError(
                 f"{self.folder.path}: the pictures are not those that this run began with; bring them back, or begin a "
                 "new run"
             )
-        history.add(journal.append("resumed", restarted=self.restarted, **facts))
+        history.add(journal.append("resumed", {"restarted": self.restarted, **facts}))
         given_up = close_interrupted(journal, history, "the run was interrupted")
         # A restarted driver is given the same arguments again: what it scheduled then is in the journal.
         retried = schedule_retries(journal, history) if self.setup.retry_failed and not self.restarted else 0
@@ -222,8 +227,8 @@ class Driver:
         steps = setup.config.full_training.steps
         recorder.update(phase="full training", step=0, steps=steps)
         recorder.say(
-            f"full training: candidate {best.id}, the best in fitness ({best.fitness:.3f} dB) of all within the budget, "
-            f"{steps} steps: {' '.join(best.candidate.arch)}"
+            f"full training: candidate {best.id}, the best in fitness ({best.fitness:.3f} dB) of all within "
+            f"the budget, {steps} steps: {' '.join(best.candidate.arch)}"
         )
         me = ray.get_runtime_context().current_actor
         reference = submit_final(setup, placement, best.candidate.arch, me)
@@ -249,12 +254,14 @@ class Driver:
         history.add(
             journal.append(
                 "trained",
-                id=best.id,
-                arch=list(best.candidate.arch),
-                checkpoint=str(self.folder.final_checkpoint.relative_to(self.folder.path)),
-                seconds=asdict(trained.seconds),
-                curve=trained.curve,
-                sets=[asdict(one) for one in trained.sets],
+                {
+                    "id": best.id,
+                    "arch": list(best.candidate.arch),
+                    "checkpoint": str(self.folder.final_checkpoint.relative_to(self.folder.path)),
+                    "seconds": asdict(trained.seconds),
+                    "curve": trained.curve,
+                    "sets": [asdict(one) for one in trained.sets],
+                },
             )
         )
         assert history.trained is not None
@@ -263,7 +270,7 @@ class Driver:
     def _end(self, journal: Journal | None, kind: str, message: str) -> Outcome:
         if journal is not None:
             try:
-                journal.append("closed", reason=kind, message=message)
+                journal.append("closed", {"reason": kind, "message": message})
             except UserError as error:
                 # The disk is full: the message that the user gets says so.
                 message = str(error)

@@ -45,12 +45,14 @@ def print_plan(experiment: Experiment, address: str | None, console: Console) ->
     names = len(space.vocabulary.names)
     networks = sum(names**count for count in range(max(1, space.min_active), space.node_num + 1))
     say(
-        f"space: {names} blocks, {space.node_num} nodes, {space.min_active} or more active: 10^{math.log10(networks):.1f} networks"
+        f"space: {names} blocks, {space.node_num} nodes, {space.min_active} or more active: "
+        f"10^{math.log10(networks):.1f} networks"
     )
     counting = " as the reference counts" if space.reference_counting else ""
     say(
-        f"parameters{counting}: {reach.least:,} to {reach.greatest:,} can be reached; {reach.within:,} different counts "
-        f"lie within the budget ({space.min_params:,} to {space.max_params or reach.greatest:,})"
+        f"parameters{counting}: {reach.least:,} to {reach.greatest:,} can be reached; "
+        f"{reach.within:,} different counts lie within the budget "
+        f"({space.min_params:,} to {space.max_params or reach.greatest:,})"
     )
     if space.max_mult_adds is not None:
         say(f"mult-adds: at most {space.max_mult_adds / 1e9:.2f} G for a 1280x720 output")

@@ -99,7 +99,7 @@ class SearchLoop:
         for one in candidates:
             known = self.history.candidates.get(one.id)
             if known is None:
-                self._append("asked", sync=False, **candidate_event(one))
+                self._append("asked", candidate_event(one), sync=False)
             elif known != one:
                 raise UserError(
                     f"{self.journal.path}: candidate {one.id} was {' '.join(known.arch)} there and is "
@@ -124,7 +124,8 @@ class SearchLoop:
                 continue
             if isinstance(event, Started):
                 attempt = self.history.starts.get(event.id, 0) + 1
-                self._append("started", sync=False, id=event.id, device=event.device, node=event.node, attempt=attempt)
+                content = {"id": event.id, "device": event.device, "node": event.node, "attempt": attempt}
+                self._append("started", content, sync=False)
                 self.watcher.started(event)
             elif isinstance(event, Lost):
                 losses[event.id] = losses.get(event.id, 0) + 1
@@ -135,42 +136,44 @@ class SearchLoop:
 
     def _ended(self, event: Finished | Failed) -> None:
         if isinstance(event, Failed):
-            self._append("failed", id=event.id, reason=event.reason)
+            self._append("failed", {"id": event.id, "reason": event.reason})
             self.watcher.failed(event.id, event.reason)
             return
         candidate, trained = self.history.candidates[event.id], event.trained
         if trained.params != candidate.params:
             reason = f"the built network has {trained.params:,} parameters, the count says {candidate.params:,}"
-            self._append("failed", id=event.id, reason=reason)
+            self._append("failed", {"id": event.id, "reason": reason})
             self.watcher.failed(event.id, reason)
             return
         record = self._append(
             "finished",
-            id=event.id,
-            **asdict(trained.quality),
-            params=trained.params,
-            mult_adds=candidate.mult_adds,
-            seconds=asdict(trained.seconds),
-            curve=trained.curve,
-            device=event.device,
-            node=event.node,
+            {
+                "id": event.id,
+                **asdict(trained.quality),
+                "params": trained.params,
+                "mult_adds": candidate.mult_adds,
+                "seconds": asdict(trained.seconds),
+                "curve": trained.curve,
+                "device": event.device,
+                "node": event.node,
+            },
         )
         self.watcher.finished(event, record)
 
     def _lost(self, event: Lost, losses: int, waiting: dict[int, Candidate]) -> None:
         again = losses < self.config.runtime.max_attempts
-        self._append("lost", id=event.id, reason=event.reason)
+        self._append("lost", {"id": event.id, "reason": event.reason})
         self.watcher.lost(event, losses, again)
         if again:
             self.backend.submit([waiting[event.id]])
             return
         reason = f"lost {losses} times (runtime.max_attempts), the last: {event.reason}"
-        self._append("failed", id=event.id, reason=reason)
+        self._append("failed", {"id": event.id, "reason": reason})
         self.watcher.failed(event.id, reason)
         del waiting[event.id]
 
-    def _append(self, kind: str, sync: bool = True, **content: Any) -> Event:
-        event = self.journal.append(kind, sync, **content)
+    def _append(self, kind: str, content: Mapping[str, Any], sync: bool = True) -> Event:
+        event = self.journal.append(kind, content, sync)
         self.history.add(event)
         return event
 
@@ -178,7 +181,7 @@ class SearchLoop:
 def schedule_retries(journal: Journal, history: History) -> int:
     """Journal that every failed candidate is to be tried again before the next generation; how many they are."""
     for one in history.failed:
-        journal_event = journal.append("retry", id=one, before_generation=history.next_generation)
+        journal_event = journal.append("retry", {"id": one, "before_generation": history.next_generation})
         history.add(journal_event)
     return len(history.failed)
 
@@ -187,5 +190,5 @@ def close_interrupted(journal: Journal, history: History, reason: str) -> int:
     """Journal as lost what was under way when a run ended; how many candidates that were."""
     under_way = sorted(history.under_way)
     for one in under_way:
-        history.add(journal.append("lost", id=one, reason=reason))
+        history.add(journal.append("lost", {"id": one, "reason": reason}))
     return len(under_way)

@@ -29,7 +29,8 @@ def shapes_of(pairs: Sequence[PicturePair]) -> dict[tuple[int, int], list[int]]:
     """Indices of the pairs by LR size, as they are predicted together."""
     groups: dict[tuple[int, int], list[int]] = {}
     for index, pair in enumerate(pairs):
-        groups.setdefault(pair.lr.shape[:2], []).append(index)
+        height, width = pair.lr.shape[:2]
+        groups.setdefault((height, width), []).append(index)
     return groups
 
 
