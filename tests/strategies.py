@@ -6,9 +6,10 @@ from esr_ray.config.schema import SpaceConfig
 from esr_ray.space.genome import Genome
 from esr_ray.space.space import Space, make_space
 
-EXAMPLE = tuple(
-    "G_8_16_24 C_8_16_16 G_4_16_24 G_8_16_16 S_4_24_32 C_8_16_48 S_4_16_24 G_6_16_24 G_8_16_16 C_8_16_24 "
-    "S_8_16_16 S_8_16_24 S_8_16_32 S_6_16_16 G_6_16_64 G_8_16_16 S_8_16_32".split()
+EXAMPLE = (
+    *("G_8_16_24", "C_8_16_16", "G_4_16_24", "G_8_16_16", "S_4_24_32", "C_8_16_48", "S_4_16_24", "G_6_16_24"),
+    *("G_8_16_16", "C_8_16_24", "S_8_16_16", "S_8_16_24", "S_8_16_32", "S_6_16_16", "G_6_16_64", "G_8_16_16"),
+    "S_8_16_32",
 )
 
 # Every one of these is legal for its letter: G needs a growth rate divisible by 4 from 4 convolutions on.

@@ -176,7 +176,8 @@ def test_failed_individuals_are_never_parents_and_the_elite_outlives_a_failed_ge
     config = EvolutionConfig(num_individual=8, num_elitism=4)
     (_, state), *_ = search(SPACE, config, 0, lambda arch: random_fitness(arch, failing=0), 1)
     children = ask(state, SPACE, config, 0)
-    after = tell(state, children, dict.fromkeys(range(16), None) | {one.id: one.fitness for one in state.population}, config)
+    results = {one.id: one.fitness for one in state.population} | {one.id: None for one in children}
+    after = tell(state, children, results, config)
     assert after.elite == state.elite
     parents = {parent for one in ask(after, SPACE, config, 0) for parent in one.parents}
     assert parents
@@ -208,6 +209,7 @@ def test_an_exhausted_space_ends_with_duplicates_of_what_was_trained(selection):
             assert trained[one.same_as].arch == one.arch
     for _, state in history:
         assert all(one.fitness is not None for one in state.population)
+        assert len({one.candidate.arch for one in state.elite}) == len(state.elite) == 5
 
 
 def test_a_search_with_both_selections_improves_a_smooth_fitness():

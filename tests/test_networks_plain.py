@@ -54,7 +54,7 @@ def test_every_parameter_is_trained(plain_training):
 
 
 def test_the_first_loss_is_the_mean_absolute_difference(plain_training):
-    losses, weights = plain_training
+    losses, _ = plain_training
     network = PlainNetwork(SPEC, config(), seed=1)
     lr, hr = batch()
     np.testing.assert_allclose(losses[0], np.abs(network.predict(lr) - hr).mean(), rtol=1e-5)

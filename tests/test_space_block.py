@@ -20,7 +20,8 @@ def test_a_name_survives_reading_and_writing(name):
 @pytest.mark.parametrize(
     "name",
     ["", "G", "G_8_16", "G_8_16_24_2", "g_8_16_24", "GS_8_16_24", "8_16_24", "G-8-16-24", "G_0_16_24", "G_8_0_24",
-     "G_8_16_0", "G_08_16_24", "G_8_16_+4", "G_8_16_-24", "G_8_1.5_24", " G_8_16_24", "G_8_16_24\n", "G_8__24", "G_٣_16_24"],
+     "G_8_16_0", "G_08_16_24", "G_8_16_+4", "G_8_16_-24", "G_8_1.5_24", " G_8_16_24", "G_8_16_24\n", "G_8__24",
+     "G_٣_16_24"],
 )  # fmt: skip
 def test_a_bad_name_is_an_error_that_shows_the_grammar(name):
     with pytest.raises(UserError, match="TYPE_CONVS_GROWTH_OUT") as error:

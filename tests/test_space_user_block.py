@@ -10,7 +10,7 @@ from esr_ray.space.block import BLOCK_TYPES, Cost, parse_block
 from esr_ray.space.counts import network_cost, reference_block_params
 from esr_ray.space.user_block import load_user_block
 
-SIMPLE = '''
+SIMPLE = """
 from mindspore import nn, ops
 
 LETTER = "R"
@@ -37,7 +37,7 @@ def build(convs, growth, out, in_channels):
 
 def illegal(convs, growth, out):
     return "R blocks have one convolution" if convs != 1 else None
-'''
+"""
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,222 @@
+"""Does the fitness carry a signal? Noise, and rank correlation with a four times longer training, on our own code.
+
+    python benchmarks/fitness.py configs/demo.yml                   the configuration as it is
+    python benchmarks/fitness.py configs/demo.yml --choices         and what each choice in it brings
+
+Random genomes of the configuration's space are trained as candidates are, with several seeds. The table of fitness by
+architecture and seed is split in two ways: what architectures have for themselves, what seeds have for themselves, and
+the rest, which is what ranks wrongly. Fitness is compared in rank with the same training four times as long, of a seed
+that the short ones do not have. One-thread processes, one to a core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# Threads of each worker, before NumPy or MindSpore are loaded in it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("GLOG_v", "3")
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from esr_ray.config.load import load_config
+from esr_ray.config.schema import Config
+from esr_ray.randomness import generator
+from esr_ray.space.genome import decode
+from esr_ray.space.reach import check_budget
+from esr_ray.space.sample import sample_genome
+from esr_ray.space.space import Space, make_space
+
+LONG_SEED = 1000
+"""Seed of the longer training; the short ones count from 0."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training. `own_crops` gives each architecture crops of its own."""
+
+    choice: str
+    config: Config
+    arch: tuple[str, ...]
+    row: int
+    seed: int
+    own_crops: bool
+
+
+def choices(config: Config) -> dict[str, tuple[Config, bool]]:
+    """The configuration without each of its choices in turn: (configuration, own crops)."""
+    fast = config.fast_training
+    flat = {"type": "multistep", "milestones": [fast.steps]}
+
+    def changed(section: str, **values: object) -> Config:
+        content = config.model_dump(mode="json")
+        content[section].update(values)
+        return Config.model_validate_json(json.dumps(content))
+
+    return {
+        "as configured": (config, False),
+        "no global skip": (changed("space", global_skip="none"), False),
+        "a fifth of the rate": (changed("fast_training", learning_rate=fast.learning_rate / 5), False),
+        "constant rate": (changed("fast_training", schedule=flat), False),
+        "own crops": (config, True),
+        "no clipping": (changed("fast_training", clip_norm=None), False),
+    }
+
+
+def train(job: Job) -> tuple[Job, float, float]:
+    """Fitness in dB and seconds of one job (NaN where it diverged)."""
+    from esr_ray.runtime.target import use_target
+    from esr_ray.tasks.super_resolution import network_spec, open_pictures, plan_pictures
+    from esr_ray.training.candidate import release_memory, train_candidate
+    from esr_ray.training.loop import Diverged
+
+    use_target("CPU", "graph")
+    pictures = open_pictures(plan_pictures(job.config), job.config)
+    seed = job.seed + (10_000 * (1 + job.row) if job.own_crops else 0)
+    began = time.perf_counter()
+    try:
+        trained = train_candidate(
+            network_spec(job.arch, job.config), job.config.fast_training, pictures.train, pictures.validation, seed
+        )
+        fitness = trained.quality.psnr_y
+    except Diverged:
+        fitness = float("nan")
+    release_memory()
+    return job, fitness, time.perf_counter() - began
+
+
+def pin(cores: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
+    """Give this worker a core of its own, before it loads MindSpore."""
+    os.sched_setaffinity(0, {cores.get()})
+
+
+def sample_archs(space: Space, count: int) -> list[tuple[str, ...]]:
+    """Different random networks of the space, as the first generation draws them."""
+    archs: list[tuple[str, ...]] = []
+    index = 0
+    while len(archs) < count:
+        arch = decode(sample_genome(space, generator(0, "benchmark of fitness", index)))
+        if arch not in archs:
+            archs.append(arch)
+        index += 1
+    return archs
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Standard deviations in dB: of architectures (a variance component), of the residual, of seeds' means."""
+
+    architectures: float
+    residual: float
+    seeds: float
+
+    @property
+    def ratio(self) -> float:
+        return self.architectures / self.residual if self.residual else float("inf")
+
+
+def spread(table: np.ndarray) -> Spread:
+    """Two-way analysis of variance of fitness (architectures, seeds) without repetition."""
+    rows, columns = table.shape
+    residual = table - table.mean(1, keepdims=True) - table.mean(0, keepdims=True) + table.mean()
+    residual_variance = float((residual**2).sum() / ((rows - 1) * (columns - 1)))
+    between = float(table.mean(1).var(ddof=1)) - residual_variance / columns
+    return Spread(max(0.0, between) ** 0.5, residual_variance**0.5, float(table.mean(0).std(ddof=1)))
+
+
+def rank_correlation(table: np.ndarray, longer: np.ndarray) -> float:
+    """Mean over seeds of Spearman's correlation of one seed's fitness with the longer training."""
+    return float(np.mean([spearmanr(column, longer).statistic for column in table.T]))
+
+
+def run(jobs: Sequence[Job], workers: int, label: str) -> dict[tuple[str, int, int, int], tuple[float, float]]:
+    """Train all jobs; (fitness, seconds) by (choice, row, seed, steps)."""
+    context = multiprocessing.get_context("spawn")
+    cores = context.Queue()
+    for core in sorted(os.sched_getaffinity(0))[:workers]:
+        cores.put(core)
+    results: dict[tuple[str, int, int, int], tuple[float, float]] = {}
+    with context.Pool(workers, initializer=pin, initargs=(cores,)) as pool:
+        for job, fitness, seconds in pool.imap_unordered(train, jobs):
+            key = (job.choice, job.row, job.seed, job.config.fast_training.steps)
+            results[key] = (fitness, seconds)
+            done = f"{len(results)}/{len(jobs)}"
+            print(f"{label} {done} {job.choice}: {fitness:.3f} dB, {seconds:.1f} s", file=sys.stderr, flush=True)
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", nargs="?", default="configs/demo.yml")
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--genomes", type=int, default=16)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--longer", type=int, default=4, help="how many times as long the training compared with is")
+    parser.add_argument("--choices", action="store_true", help="also without each choice of the configuration")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--json", type=Path, help="write all figures there")
+    options = parser.parse_args()
+
+    config = load_config(options.config, options.overrides).config
+    space = make_space(config.space, config.task.scale)
+    check_budget(space)
+    archs = sample_archs(space, options.genomes)
+    variants = choices(config) if options.choices else {"as configured": (config, False)}
+    jobs = [
+        Job(name, variant, arch, row, seed, own)
+        for name, (variant, own) in variants.items()
+        for row, arch in enumerate(archs)
+        for seed in range(options.seeds)
+    ]
+    fast = config.fast_training
+    longer = config.model_copy(update={"fast_training": fast.model_copy(update={"steps": options.longer * fast.steps})})
+    long_jobs = [Job("longer", longer, arch, row, LONG_SEED, False) for row, arch in enumerate(archs)]
+    results = run([*long_jobs, *jobs], options.workers, "fitness")
+
+    reference = np.array(
+        [results["longer", row, LONG_SEED, options.longer * fast.steps][0] for row in range(len(archs))]
+    )
+    params = np.array([space.cost(arch).params for arch in archs])
+    print(f"{len(archs)} genomes, {options.seeds} seeds, {fast.steps} steps; longer: {options.longer} times as many")
+    print("| fitness | mean dB | SD architectures | SD of what ranks wrongly | ratio | SD seeds | rank corr. longer |")
+    print("|---|---|---|---|---|---|---|")
+    summary = {}
+    for name, (variant, _) in variants.items():
+        steps = variant.fast_training.steps
+        table = np.array(
+            [[results[name, row, seed, steps][0] for seed in range(options.seeds)] for row in range(len(archs))]
+        )
+        alive = np.isfinite(table).all(1)
+        parts = spread(table[alive])
+        correlation = rank_correlation(table[alive], reference[alive])
+        lost = f" ({(~alive).sum()} diverged)" if not alive.all() else ""
+        print(
+            f"| {name}{lost} | {table[alive].mean():.2f} | {parts.architectures:.3f} | {parts.residual:.3f} | "
+            f"{parts.ratio:.2f} | {parts.seeds:.3f} | {correlation:.2f} |"
+        )
+        summary[name] = {"table": table.tolist(), "ratio": parts.ratio, "rank_correlation": correlation}
+    seconds = [took for (name, *_), (_, took) in results.items() if name == "as configured"]
+    print(f"longer training: mean {reference.mean():.2f} dB, SD {reference.std(ddof=1):.3f}")
+    by_params = spearmanr(params, reference).statistic
+    print(f"rank correlation of the parameter count with the longer training: {by_params:.2f}")
+    print(f"seconds a candidate, one pinned core: median {np.median(seconds):.1f}")
+    base = summary["as configured"]
+    if options.json:
+        archs_text = [" ".join(arch) for arch in archs]
+        options.json.write_text(
+            json.dumps({"archs": archs_text, "params": params.tolist(), "longer": reference.tolist(), **summary})
+        )
+    print(f"signal to noise {base['ratio']:.2f}, rank correlation {base['rank_correlation']:.2f}")
+
+
+if __name__ == "__main__":
+    main()
