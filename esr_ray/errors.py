@@ -1,5 +1,10 @@
 """The one exception that means "the user can mend this": commands print it in one line and exit with status 2."""
 
+import errno
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where nothing more can be written: the disk, the user's share of it, or the file is full."""
+
 
 class UserError(Exception):
     """Something given by the user is wrong; the message says what, where (file, key) and what to do."""

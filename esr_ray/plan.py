@@ -74,6 +74,10 @@ def _needed_bytes(config: Config, reach: Reach) -> int:
 
 def _check_disk(path: Path, needed: int) -> None:
     existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not existing.is_dir():
+        raise UserError(f"{existing}: is a file, not a folder; give another output.dir")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"{existing}: cannot be written in; set output.dir to a folder that can")
     try:
         free = shutil.disk_usage(existing).free
     except OSError as error:

@@ -17,7 +17,7 @@ from esr_ray.runs.folder import RunFolder, check_same_experiment, new_folder, st
 from esr_ray.runs.history import replay
 from esr_ray.runs.journal import read_journal
 from esr_ray.runs.result import report_rows
-from esr_ray.view import report_table, watching
+from esr_ray.view import print_line, report_table, watching
 
 EPILOG = """\
 examples:
@@ -89,7 +89,7 @@ def _search(options: argparse.Namespace, console: Console) -> int:
     from esr_ray.runtime.client import connection, follow, start_driver
     from esr_ray.runtime.driver import DriverSetup
 
-    console.print(f"run folder: {folder.path}", highlight=False, soft_wrap=True)
+    print_line(console, f"run folder: {folder.path}")
     setup = DriverSetup(str(folder.path), config, checked.blocks, resume, options.retry_failed)
     with connection(options.address), watching(console) as show:
         outcome = follow(start_driver(setup), show)
@@ -101,7 +101,7 @@ def _search(options: argparse.Namespace, console: Console) -> int:
     if not remote:
         _print_report(folder, config, console)
     else:
-        console.print(f"run folder: {outcome.folder} on {outcome.host}", highlight=False, soft_wrap=True)
+        print_line(console, f"run folder: {outcome.folder} on {outcome.host}")
     print(outcome.message)
     return 0
 
@@ -133,9 +133,7 @@ def _print_report(folder: RunFolder, config: Config, console: Console) -> None:
     rows = report_rows(replay(read_journal(folder.journal)[0]))
     if rows:
         console.print(report_table(rows, config.task.scale))
-    console.print(
-        f"results: {folder.path} (tensorboard --logdir {folder.tensorboard})", highlight=False, soft_wrap=True
-    )
+    print_line(console, f"results: {folder.path} (tensorboard --logdir {folder.tensorboard})")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from esr_ray.runs.status import Status
 
@@ -39,7 +40,12 @@ def watching(console: Console) -> Iterator[Callable[[Status], None]]:
 
 def _print_lines(console: Console, status: Status) -> None:
     for line in status.lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(console, line)
+
+
+def print_line(console: Console, line: str) -> None:
+    """A line as it is: not broken to the terminal's width, and no [bold] or :smile: of a path taken for markup."""
+    console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _panel(status: Status) -> Table:
@@ -73,8 +79,8 @@ def report_table(rows: Sequence[tuple[str, str, dict[str, float], dict[str, floa
         table.add_column(column, justify="right")
     for part, name, network, bicubic in rows:
         table.add_row(
-            part,
-            name,
+            Text(part),
+            Text(name),
             f"{bicubic['psnr_y']:.2f}",
             f"{network['psnr_y']:.2f}",
             f"{network['psnr_y'] - bicubic['psnr_y']:+.2f}",

@@ -28,7 +28,19 @@ class Loaded:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 reads 1e-4 as text (it wants 1.0e-4); here it is the number that its writer meant."""
+    """YAML 1.1 reads 1e-4 as text (it wants 1.0e-4); here it is the number that its writer meant.
+
+    A key that stands twice in a section is an error; PyYAML would take the last in silence.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key.value, str) and key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
+            seen.add(key.value if isinstance(key.value, str) else None)
+        return node
 
 
 _Loader.add_implicit_resolver(
@@ -77,7 +89,11 @@ def _parse(text: str, where: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UserError(f"{where}{place}: is not valid YAML: {getattr(error, 'problem', error)}") from None
+        problem = " ".join(str(getattr(error, "problem", error)).split())
+        raise UserError(f"{where}{place}: is not valid YAML: {problem}") from None
+    except ValueError as error:
+        # A date that no calendar has.
+        raise UserError(f"{where}: is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{where}: must be a mapping of sections (task, space, evolution, data, ...)")
     return content
@@ -90,7 +106,7 @@ def _apply(content: dict[str, Any], override: str) -> None:
         raise UserError(f"--set {override}: write KEY.PATH=VALUE, such as evolution.num_generation=3")
     try:
         value = yaml.load(text, _Loader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise UserError(f"--set {override}: the value is not valid YAML") from None
     section = content
     for key in keys[:-1]:
@@ -103,58 +119,126 @@ def _apply(content: dict[str, Any], override: str) -> None:
 def check_config(content: Mapping[str, Any], where: str) -> Config:
     """Check plain data against the schema; `where` is the file that messages name."""
     try:
+        text = json.dumps(content, default=str)
+    except (TypeError, ValueError) as error:
+        # Keys that are dates or empty, a section that holds itself by an alias.
+        raise UserError(f"{where}: is not a configuration: {error}") from None
+    try:
         # In JSON mode strict types still take a list for a tuple and 1 for 1.0, but never "1" for 1.
-        return Config.model_validate_json(json.dumps(content, default=str))
+        return Config.model_validate_json(text)
     except ValidationError as error:
-        lines = [f"{where}: {_explain(fault)}" for fault in error.errors(include_url=False)]
-        raise UserError("\n".join(dict.fromkeys(lines))) from None
+        lines = [f"{where}: {line}" for line in _explain(error.errors(include_url=False))]
+        raise UserError("\n".join(lines)) from None
 
 
-def _explain(fault: Any) -> str:
-    location = [part for part in fault["loc"] if part not in ("cosine", "multistep", "FolderConfig")]
-    key = ".".join(str(part) for part in location) or "the whole"
-    kind, message = fault["type"], fault["msg"].removeprefix("Value error, ")
-    if kind == "extra_forbidden":
-        return _unknown_key(location)
+@dataclass
+class _Fault:
+    """What is wrong with one key: alternatives of a union come as several of Pydantic's errors, and are one fault."""
+
+    key: str
+    wanted: list[str]
+    models: list[type[BaseModel]]
+    error: Any
+
+
+def _explain(errors: Iterable[Any]) -> list[str]:
+    """A line for each fault, without the file."""
+    faults: dict[tuple[str, bool], _Fault] = {}
+    for error in errors:
+        location, models, alternative = _follow(error["loc"])
+        key = ".".join(map(str, location))
+        fault = faults.setdefault((key, alternative), _Fault(key, [], models, error))
+        fault.wanted.append(_wanted(error, models))
+    lines: dict[str, None] = {}
+    meant = set()
+    for fault in faults.values():
+        if fault.error["type"] == "extra_forbidden":
+            line, nearest = _unknown_key(fault)
+            meant.add(nearest)
+            lines[line] = None
+    for fault in faults.values():
+        # A key that is missing because its name was mistyped is one fault, told above.
+        if fault.error["type"] != "extra_forbidden" and not (fault.error["type"] == "missing" and fault.key in meant):
+            lines[_line(fault)] = None
+    return [line.replace("\n", "\\n") for line in lines]
+
+
+def _line(fault: _Fault) -> str:
+    kind, key = fault.error["type"], f"{fault.key}: " if fault.key else ""
+    wanted = " or ".join(dict.fromkeys(fault.wanted))
     if kind == "missing":
-        return f"{key}: is missing; {_description(location)}"
-    if kind.endswith("_type") or kind in ("int_from_float", "literal_error", "model_attributes_type"):
-        return f"{key}: {message[0].lower()}{message[1:]}, got {fault['input']!r}"
-    return f"{key}: {message[0].lower()}{message[1:]}" + (f", got {fault['input']!r}" if kind != "value_error" else "")
+        return f"{key}is missing; {_description(fault)}"
+    if kind == "value_error":
+        return f"{key}{wanted}"
+    if kind == "union_tag_not_found":
+        return f"{key}type is missing; give it ({wanted})"
+    if kind == "union_tag_invalid":
+        return f"{key}type must be {wanted}, got {fault.error['input']['type']!r}"
+    return f"{key}must be {wanted}, got {fault.error['input']!r}"
 
 
-def _unknown_key(location: list[Any]) -> str:
-    key = str(location[-1])
-    path = ".".join(str(part) for part in location)
-    known = sorted(_model_at(location[:-1]).model_fields)
+def _wanted(error: Any, models: list[type[BaseModel]]) -> str:
+    kind = error["type"]
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return " or ".join(repr(_tag(model)) for model in models)
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return "a section"
+    if kind == "tuple_type":
+        return "a list"
+    message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    return message[0].lower() + message[1:]
+
+
+def _follow(loc: Iterable[str | int]) -> tuple[list[str | int], list[type[BaseModel]], bool]:
+    """Of where Pydantic says an error is: the key path, the sections that its last key may be in or may be, and
+    whether the error is of one alternative of several."""
+    path: list[str | int] = []
+    models: list[type[BaseModel]] = [Config]
+    parts = list(loc)
+    for index, part in enumerate(parts):
+        fields = next((model.model_fields for model in models if part in model.model_fields), None)
+        if isinstance(part, int):
+            path.append(part)
+        elif fields is not None:
+            path.append(part)
+            if index < len(parts) - 1 or _models(fields[part].annotation):
+                models = _models(fields[part].annotation)
+        elif tagged := [model for model in models if _tag(model) == part]:
+            models = tagged
+        elif models and index == len(parts) - 1:
+            path.append(part)
+        else:
+            return path, models, True
+    return path, models, False
+
+
+def _tag(model: type[BaseModel]) -> str | None:
+    """What `type` says where a section is this one of several."""
+    field = model.model_fields.get("type")
+    return next(iter(get_args(field.annotation)), None) if field is not None else None
+
+
+def _unknown_key(fault: _Fault) -> tuple[str, str]:
+    """The line, and the key path that it supposes was meant (empty: none)."""
+    section, _, key = fault.key.rpartition(".")
+    known = sorted(name for model in fault.models for name in model.model_fields)
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    if near:
-        full = ".".join([*map(str, location[:-1]), near[0]])
-        return f"{path}: unknown key; did you mean {full}?"
-    elsewhere = [full for full in key_paths(Config) if full.rpartition(".")[2] == key]
-    if elsewhere:
-        return f"{path}: unknown key; did you mean {elsewhere[0]}?"
-    return f"{path}: unknown key; known here are {', '.join(known)}"
+    elsewhere = [path for path in key_paths(Config) if path.rpartition(".")[2] == key]
+    meant = elsewhere[0] if elsewhere else f"{section}.{near[0]}".lstrip(".") if near else ""
+    hint = f"did you mean {meant}?" if meant else f"known here are {', '.join(known)}"
+    return f"{fault.key}: unknown key; {hint}", meant
 
 
-def _description(location: list[Any]) -> str:
-    field = _model_at(location[:-1]).model_fields.get(str(location[-1]))
-    return f"give it ({field.description})" if field is not None and field.description else "give it"
+def _description(fault: _Fault) -> str:
+    name = fault.key.rpartition(".")[2]
+    fields = [model.model_fields[name] for model in fault.models if name in model.model_fields]
+    return f"give it ({fields[0].description})" if fields and fields[0].description else "give it"
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models(part)]
-
-
-def _model_at(location: Iterable[Any]) -> type[BaseModel]:
-    model: type[BaseModel] = Config
-    for part in location:
-        if isinstance(part, str) and part in model.model_fields:
-            nested = _models(model.model_fields[part].annotation)
-            model = nested[0] if nested else model
-    return model
 
 
 def key_paths(model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -32,7 +32,7 @@ class BicubicSkip(nn.Cell):
         self.filters = Tensor(np.tile(_phase_filters(scale), (3, 1, 1, 1)))  # (3·scale², 1, 5, 5)
 
     def construct(self, x: Tensor) -> Tensor:
-        top, left = x[:, :, :1, :], None
+        top = x[:, :, :1, :]
         x = ops.concat((top, top, x, x[:, :, -1:, :], x[:, :, -1:, :]), 2)
         left = x[:, :, :, :1]
         x = ops.concat((left, left, x, x[:, :, :, -1:], x[:, :, :, -1:]), 3)

@@ -3,15 +3,68 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event as BoardEvent
+from tensorboardX.summary import image, scalar
 
 from esr_ray.evolution.population import State
 from esr_ray.evolution.selection import fitness_of
 from esr_ray.runs.history import History
 from esr_ray.runs.journal import Event
+
+FLUSH_S = 10.0
+"""How long a point may wait for its way to the disk."""
+
+
+class _Events:
+    """The event file, written by the caller itself.
+
+    tensorboardX's SummaryWriter has a thread for that, which dies of a full disk: then its queue fills, and whoever adds
+    to it waits for ever. Here the file ends where the disk is full; the journal is what tells it, and makes it anew.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file: EventsWriter | None = None
+        self._flushed = 0.0
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = EventsWriter(str(folder / "events"))
+        except OSError:
+            self._file = None
+
+    def add_scalar(self, tag: str, value: float | None, step: int) -> None:
+        self._add(scalar(tag, value), step)
+
+    def add_image(self, tag: str, picture: np.ndarray, step: int) -> None:
+        self._add(image(tag, picture, dataformats="HWC"), step)
+
+    def _add(self, summary: object, step: int) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write_event(BoardEvent(wall_time=time.time(), step=step, summary=summary))
+            if time.monotonic() - self._flushed > FLUSH_S:
+                self.flush()
+        except OSError:
+            self._file = None
+
+    def flush(self) -> None:
+        try:
+            if self._file is not None:
+                self._file.flush()
+        except OSError:
+            self._file = None
+        self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        self.flush()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 class Board:
@@ -19,7 +72,7 @@ class Board:
 
     def __init__(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
-        self._writer = SummaryWriter(str(folder), flush_secs=10)
+        self._writer = _Events(folder)
         self._finished = 0
 
     def finished(self, event: Event) -> None:
@@ -51,7 +104,7 @@ class Board:
 
     def picture(self, tag: str, strip: np.ndarray, step: int) -> None:
         """A picture (H, W, 3) uint8: see `esr_ray.runs.pictures`."""
-        self._writer.add_image(tag, strip, step, dataformats="HWC")
+        self._writer.add_image(tag, strip, step)
         self._writer.flush()
 
     def training_loss(self, step: int, loss: float) -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from esr_ray.config.load import check_config, read_yaml
 from esr_ray.config.schema import Config
-from esr_ray.errors import UserError
+from esr_ray.errors import DISK_FULL, UserError
 
 MAY_CHANGE = ("evolution.num_generation", "full_training", "benchmarks", "pipeline", "runtime", "output")
 """Keys that may differ when a run is resumed: they change no result that is already there."""
@@ -77,6 +77,8 @@ def new_folder(config: Config, config_path: Path) -> RunFolder:
     """
     name = config.output.name or f"{config_path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = RunFolder(Path(config.output.dir).absolute() / name)
+    if folder.path.exists() and not folder.path.is_dir():
+        raise UserError(f"{folder.path}: is a file, not a folder; give another output.name")
     if folder.path.exists() and any(folder.path.iterdir()):
         raise UserError(
             f"{folder.path}: is already a run folder; go on with it by --resume {folder.path}, "
@@ -166,7 +168,10 @@ def lock(folder: RunFolder, patience_s: float = 0.0) -> int:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old content or the new one, never a part."""
+    """Write a file so that a reader, or a crash, sees the old content or the new one, never a part.
+
+    Raises UserError on a full disk.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -174,5 +179,11 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise UserError(
+                f"{path}: the disk is full; make room, then go on with --resume (nothing that was finished is lost)"
+            ) from None
+        raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -12,10 +12,11 @@ import os
 import time
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from esr_ray.errors import UserError
+from esr_ray.errors import DISK_FULL, UserError
 
 FORMAT = 1
 Event = dict[str, Any]
@@ -81,6 +82,7 @@ class Journal:
                 with path.open("ab") as file:
                     file.write(b"\n")
         self._file = path.open("ab", buffering=0)
+        self._size = os.fstat(self._file.fileno()).st_size
 
     def append(self, kind: str, content: Mapping[str, Any], sync: bool = True) -> Event:
         """Write one event; with `sync` it is on the disk when this returns."""
@@ -93,12 +95,16 @@ class Journal:
             if sync:
                 os.fsync(self._file.fileno())
         except OSError as error:
-            if error.errno == errno.ENOSPC:
+            # The next event, if there is one, must not be written behind half a line.
+            with suppress(OSError):
+                os.ftruncate(self._file.fileno(), self._size)
+            if error.errno in DISK_FULL:
                 raise UserError(
                     f"{self.path}: the disk is full; make room, then go on with --resume {self.path.parent} "
                     "(nothing that was finished is lost)"
                 ) from None
             raise
+        self._size += len(line)
         self.events.append(event)
         return event
 

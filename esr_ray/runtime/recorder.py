@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from esr_ray.data.crops import PicturePair
@@ -50,8 +51,10 @@ class Recorder:
         """Add a line to the log."""
         with self._lock:
             self._lines.append(line)
-        self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
-        self._log.flush()
+        # A full disk is told by the journal, which cannot do without; the log can.
+        with suppress(OSError):
+            self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+            self._log.flush()
 
     def update(self, **changes: object) -> None:
         """Change fields of the status."""
@@ -106,13 +109,17 @@ class Recorder:
         self.say(f"candidate {candidate_id}: failed: {reason}")
 
     def lost(self, event: Lost, attempt: int, again: bool) -> None:
-        self._set_busy(self._busy - 1)
+        if again:
+            # Otherwise `failed` follows.
+            self._set_busy(self._busy - 1)
         self.say(f"candidate {event.id}: lost: {event.reason}" + ("; it is trained again" if again else ""))
 
     def told(self, state: State) -> None:
         self.board.generation(state, self.history)
         write_atomically(self.folder.population, population_lines(self.history))
-        self._keep_elite(state)
+        if state.generation >= self.history.next_generation:
+            # Earlier generations are told again on resume: the elite of later ones must not go.
+            self._keep_elite(state)
         strip = self.folder.pictures / f"best_{state.best.id:06d}.png" if state.best is not None else None
         if strip is not None and strip.is_file():
             self.board.picture("search/LR_bicubic_SR_HR", from_png(strip.read_bytes()), state.generation - 1)
@@ -138,7 +145,8 @@ class Recorder:
 
     def close(self) -> None:
         self.board.close()
-        self._log.close()
+        with suppress(OSError):
+            self._log.close()
 
     def _count(self) -> None:
         failed = len(self.history.failed)

@@ -5,6 +5,7 @@ Knows a backend by three verbs, and neither Ray nor time: the same loop runs und
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -78,7 +79,10 @@ class SearchLoop:
             fitness = {one: self._fitness(one) for one in trained_as}
             state = tell(state, candidates, fitness, self.config.evolution)
             self.watcher.told(state)
-        return self._tell_retried(state)
+        late = self._tell_retried(state)
+        if late is not state:
+            self.watcher.told(late)
+        return late
 
     def _fitness(self, candidate_id: int) -> float | None:
         return self.history.attempts(candidate_id)[self._told_try.get(candidate_id, 0)].fitness
@@ -179,10 +183,15 @@ class SearchLoop:
 
 
 def schedule_retries(journal: Journal, history: History) -> int:
-    """Journal that every failed candidate is to be tried again before the next generation; how many they are."""
+    """Journal that every failed candidate is to be tried again before the next generation; how many they are.
+
+    One whose retry is in the journal already, but was interrupted, is counted and not scheduled twice.
+    """
+    scheduled = Counter(one for one, _ in history.retries)
     for one in history.failed:
-        journal_event = journal.append("retry", {"id": one, "before_generation": history.next_generation})
-        history.add(journal_event)
+        if scheduled[one] < len(history.attempts(one)):
+            journal_event = journal.append("retry", {"id": one, "before_generation": history.next_generation})
+            history.add(journal_event)
     return len(history.failed)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from esr_ray.config.schema import Config
+from esr_ray.errors import UserError
 from esr_ray.space.user_block import load_user_block
 from esr_ray.tasks.super_resolution import PicturePlan
 
@@ -40,7 +41,10 @@ def worker_environment(threads: int) -> dict[str, str]:
 
 
 def read_blocks(paths: Sequence[str | Path]) -> tuple[BlockSource, ...]:
-    """The user's block files, once `load_user_block` has accepted them."""
+    """The user's block files. Raises UserError where two have one name: the run folder's copies go by it."""
+    names = [Path(path).name for path in paths]
+    if len(set(names)) != len(names):
+        raise UserError(f"space.user_blocks: two files have the same name ({', '.join(sorted(names))}); rename one")
     return tuple(BlockSource(Path(path).name, Path(path).read_text(encoding="utf-8")) for path in paths)
 
 

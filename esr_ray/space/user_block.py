@@ -59,5 +59,6 @@ def _import(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[name]
         raise UserError(f"{path}: could not be imported: {type(error).__name__}: {error}") from error
     return module

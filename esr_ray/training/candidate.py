@@ -13,7 +13,7 @@ from esr_ray.metrics import mean_quality
 from esr_ray.networks.spec import NetworkSpec
 from esr_ray.training.checkpoint import checkpoint_bytes
 from esr_ray.training.evaluation import compile_for, measure
-from esr_ray.training.loop import CurvePoint, train
+from esr_ray.training.loop import CurvePoint, Diverged, train
 from esr_ray.training.plain import PlainNetwork
 from esr_ray.training.result import Seconds, Trained
 
@@ -37,7 +37,10 @@ def train_candidate(
     compiled = time.perf_counter()
     curve = train(network, train_pairs, config, spec.scale, seed, report)
     trained = time.perf_counter()
-    measured = measure(network, validation_pairs, spec.scale)
+    try:
+        measured = measure(network, validation_pairs, spec.scale)
+    except ValueError as error:
+        raise Diverged(f"diverged: the output is no picture ({error})") from None
     done = time.perf_counter()
     parameters = network.parameters()
     return Trained(

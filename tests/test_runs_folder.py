@@ -1,0 +1,218 @@
+"""The run folder: whose it is, what may change in it, and that no file in it is ever half written."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import esr_ray.runs.folder as folder_module
+from esr_ray.config.load import check_config
+from esr_ray.errors import UserError
+from esr_ray.runs.folder import (
+    RunFolder,
+    check_same_experiment,
+    create,
+    lock,
+    new_folder,
+    stored_config,
+    write_atomically,
+)
+
+HOLD_LOCK = """
+import sys
+from pathlib import Path
+from esr_ray.runs.folder import RunFolder, lock
+descriptor = lock(RunFolder(Path(sys.argv[1])))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def config(changes=None, **sections):
+    return check_config({"data": {"hr": "/photos"}, **sections, **(changes or {})}, "my.yml")
+
+
+def run_folder(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    return folder
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A run folder, and another process that has it."""
+    folder = run_folder(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD_LOCK, str(folder.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield folder, process
+    process.kill()
+    process.communicate()
+
+
+def test_name_of_a_new_folder_is_given_or_made_of_the_file_and_the_time(tmp_path, monkeypatch):
+    given = new_folder(config(output={"dir": str(tmp_path), "name": "first"}), tmp_path / "demo.yml")
+    assert given.path == tmp_path / "first"
+    monkeypatch.setattr(time, "strftime", lambda form: "20260102-030405")
+    assert new_folder(config(output={"dir": str(tmp_path)}), tmp_path / "demo.yml").path == (
+        tmp_path / "demo-20260102-030405"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_folder_that_holds_something_is_not_taken(tmp_path):
+    named = config(output={"dir": str(tmp_path), "name": "run"})
+    folder = run_folder(tmp_path)
+    assert new_folder(named, tmp_path / "demo.yml") == folder
+    folder.log.touch()
+    with pytest.raises(UserError, match=rf"is already a run folder; go on with it by --resume {folder.path}, or give"):
+        new_folder(named, tmp_path / "demo.yml")
+
+
+def test_name_of_a_file_is_not_taken(tmp_path):
+    (tmp_path / "run").touch()
+    with pytest.raises(UserError, match=r"is a file, not a folder; give another output\.name"):
+        new_folder(config(output={"dir": str(tmp_path), "name": "run"}), tmp_path / "demo.yml")
+
+
+def test_created_folder_holds_the_configuration_and_the_users_blocks(tmp_path):
+    given = config(seed=5, fast_training={"schedule": {"type": "multistep", "milestones": [3, 5]}})
+    folder = RunFolder(tmp_path / "runs" / "first")
+    create(folder, given, {"mine.py": "LETTER = 'R'  # é\n"})
+    assert stored_config(folder) == given
+    assert (folder.blocks / "mine.py").read_text(encoding="utf-8") == "LETTER = 'R'  # é\n"
+    assert folder.checkpoints.is_dir()
+    assert folder.pictures.is_dir()
+    changed = config(seed=5, evolution={"num_generation": 30})
+    create(folder, changed, {})
+    assert stored_config(folder) == changed
+    assert (folder.blocks / "mine.py").is_file()
+
+
+def test_folder_of_no_run_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"is not a run folder \(it has no config\.yml\); give the folder of a run"):
+        stored_config(RunFolder(tmp_path))
+
+
+# One search at a time.
+
+
+def test_second_process_does_not_get_the_folder(holder):
+    folder, process = holder
+    with pytest.raises(UserError, match="another search is running in this folder; wait for it, or stop it there"):
+        lock(folder)
+    second = subprocess.run(
+        [sys.executable, "-c", HOLD_LOCK, str(folder.path)], capture_output=True, text=True, input="", timeout=60
+    )
+    assert "held" not in second.stdout
+    assert "another search is running" in second.stderr
+    process.communicate("")
+    os.close(lock(folder))
+
+
+def test_folder_is_free_when_its_process_was_killed(holder):
+    folder, process = holder
+    process.send_signal(signal.SIGKILL)
+    os.close(lock(folder, patience_s=30))
+
+
+def test_folder_is_free_when_the_lock_is_closed(tmp_path):
+    folder = run_folder(tmp_path)
+    for _ in range(2):
+        os.close(lock(folder))
+
+
+# Files.
+
+
+def test_files_are_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "result.json"
+    for content in (b"old", b"new and longer", b""):
+        write_atomically(path, content)
+        assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("where", ["fsync", "replace"])
+@pytest.mark.parametrize(
+    ("number", "error"), [(errno.ENOSPC, UserError), (errno.EDQUOT, UserError), (errno.EIO, OSError)]
+)
+def test_failed_write_leaves_the_old_content_and_nothing_else(tmp_path, monkeypatch, where, number, error):
+    path = tmp_path / "result.json"
+    write_atomically(path, b"old")
+
+    def fail(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    if where == "fsync":
+        monkeypatch.setattr(folder_module.os, "fsync", fail)
+    else:
+        monkeypatch.setattr(folder_module.Path, "replace", fail)
+    with pytest.raises(error) as caught:
+        write_atomically(path, b"new")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+    if error is UserError:
+        assert str(caught.value).startswith(f"{path}: the disk is full; make room")
+
+
+# The same experiment.
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"evolution": {"num_generation": 30}},
+        {"full_training": {"steps": 9, "schedule": {"type": "multistep", "milestones": [3]}}},
+        {"benchmarks": [{"name": "Set5", "hr": "/Set5"}]},
+        {"pipeline": ["search"]},
+        {"runtime": {"evaluators": 1, "max_attempts": 5}},
+        {"output": {"dir": "/elsewhere", "name": "x"}},
+    ],
+)
+def test_what_changes_no_result_may_change(tmp_path, changes):
+    check_same_experiment(config(), config(changes), RunFolder(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "there", "here"),
+    [
+        ({"seed": 1}, "seed", 0, 1),
+        ({"task": {"scale": 3}}, "task.scale", 2, 3),
+        ({"space": {"node_num": 21}}, "space.node_num", 20, 21),
+        ({"evolution": {"num_individual": 9}}, "evolution.num_individual", 8, 9),
+        ({"data": {"hr": "/other"}}, "data.hr", "'/photos'", "'/other'"),
+        ({"fast_training": {"steps": 9}}, "fast_training.steps", 400, 9),
+        ({"fast_training": {"clip_norm": 1.0}}, "fast_training.clip_norm", None, 1.0),
+    ],
+)
+def test_what_would_change_results_may_not(tmp_path, changes, key, there, here):
+    with pytest.raises(UserError) as caught:
+        check_same_experiment(config(), config(changes), RunFolder(tmp_path))
+    assert str(caught.value) == (
+        f"{tmp_path}: is a run of another configuration: {key} is {there} there and {here} here; only "
+        "evolution.num_generation, full_training, benchmarks, pipeline, runtime, output may change on resume"
+    )
+
+
+def test_number_of_changed_keys_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"seed is 0 there and 1 here \(and 1 more keys\); only"):
+        check_same_experiment(config(), config(seed=1, task={"scale": 3}), RunFolder(tmp_path))
+
+
+def test_names_that_only_begin_like_a_key_that_may_change_may_not(tmp_path):
+    stored, given = config(), config(evolution={"num_generation": 20, "num_elitism": 3})
+    with pytest.raises(UserError, match=r"evolution\.num_elitism is 4 there and 3 here"):
+        check_same_experiment(stored, given, RunFolder(tmp_path))
+
+
+def test_generations_may_grow_and_not_shrink(tmp_path):
+    with pytest.raises(UserError, match=r"num_generation may grow on resume, not shrink \(20 there, 19 here\)"):
+        check_same_experiment(config(), config(evolution={"num_generation": 19}), RunFolder(tmp_path))

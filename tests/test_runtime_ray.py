@@ -1,0 +1,390 @@
+"""Real searches on Ray: two workers, interruptions of every kind, and what evaluators are given."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+
+from esr_ray.config.load import check_config
+from esr_ray.runs.journal import read_journal
+from esr_ray.runtime.backend import Failed, Finished, Lost, Started
+from esr_ray.runtime.evaluator import Evaluator, Reply
+from esr_ray.runtime.placement import Placement
+from esr_ray.runtime.ray_backend import RayBackend
+from esr_ray.runtime.setup import WorkerSetup
+from esr_ray.tasks.super_resolution import plan_pictures
+
+pytestmark = pytest.mark.timeout(400)
+
+CONFIG = {
+    "seed": 3,
+    "pipeline": ["search"],
+    "space": {
+        "node_num": 3,
+        "min_active": 1,
+        "base_channels": 4,
+        "conv_num": [1, 2],
+        "growth_rate": [4, 8],
+        "max_params": 8000,
+    },
+    "evolution": {"num_generation": 2, "num_individual": 4, "num_elitism": 2, "mutation_rate": 0.3},
+    "data": {"hr": "sample:scikit-image", "validation_size": 16},
+    "fast_training": {"steps": 3, "batch_size": 2, "crop_size": 8, "learning_rate": 1e-3},
+    "full_training": {"steps": 3, "batch_size": 2, "crop_size": 8, "learning_rate": 1e-3},
+}
+
+VOLATILE = {"time", "seconds", "device", "node"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the configuration; decoded pictures are kept there too."""
+    folder = tmp_path_factory.mktemp("search")
+    content = {**CONFIG, "runtime": {"cache_dir": str(folder / "cache")}, "output": {"dir": str(folder)}}
+    # JSON is YAML.
+    (folder / "tiny.yml").write_text(json.dumps(content))
+    return folder
+
+
+class Command:
+    """A search in a process group of its own, as a terminal would start it."""
+
+    def __init__(self, home: Path, *arguments: str) -> None:
+        self.log = (home / f"log-{time.monotonic_ns()}.txt").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "esr_ray.search", *arguments],
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=home,
+        )
+
+    def output(self) -> str:
+        self.log.seek(0)
+        return self.log.read()
+
+    def wait(self) -> int:
+        return self.process.wait(timeout=300)
+
+    def workers(self, title: str) -> list[psutil.Process]:
+        """Ray's worker processes of this search whose title begins so, such as ray::Evaluator."""
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                if " ".join(child.cmdline()).startswith(title):
+                    found.append(child)
+            except psutil.NoSuchProcess:
+                continue
+        return found
+
+    def kill_group(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.log.close()
+
+
+@pytest.fixture
+def search(home: Path) -> Iterator[Callable[..., Command]]:
+    commands: list[Command] = []
+
+    def start(*arguments: str) -> Command:
+        commands.append(Command(home, *arguments))
+        return commands[-1]
+
+    yield start
+    for command in commands:
+        command.kill_group()
+
+
+def events(folder: Path) -> list[dict[str, Any]]:
+    try:
+        return read_journal(folder / "journal.jsonl")[0]
+    except Exception:
+        # Not there yet.
+        return []
+
+
+def of_kind(folder: Path, kind: str) -> list[dict[str, Any]]:
+    return [event for event in events(folder) if event["event"] == kind]
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """Asked and finished records, by id, without times and hosts."""
+    kept = [event for event in events(folder) if event["event"] in ("asked", "finished")]
+    plain = [{key: value for key, value in event.items() if key not in VOLATILE} for event in kept]
+    return sorted(plain, key=lambda event: (event["event"], event["id"]))
+
+
+def wait_for(condition: Callable[[], object], command: Command, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert command.process.poll() is None, command.output()
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain:\n{command.output()}"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(home: Path) -> Path:
+    """A finished search with two workers."""
+    command = Command(home, "tiny.yml", "--set", "output.name=uninterrupted")
+    try:
+        assert command.wait() == 0, command.output()
+        (home / "uninterrupted-output.txt").write_text(command.output())
+    finally:
+        command.kill_group()
+    return home / "uninterrupted"
+
+
+def test_two_workers_train_every_candidate_once(uninterrupted: Path, home: Path) -> None:
+    finished = of_kind(uninterrupted, "finished")
+    asked = of_kind(uninterrupted, "asked")
+    assert sorted(one["id"] for one in finished) == [one["id"] for one in asked if one["same_as"] is None]
+    assert len(finished) >= 6
+    assert len({one["device"] for one in of_kind(uninterrupted, "started")}) == min(2, len(os.sched_getaffinity(0)))
+    assert all(one["params"] == two["params"] for one in finished for two in asked if one["id"] == two["id"])
+    assert events(uninterrupted)[-1]["reason"] == "finished"
+    last_line = (home / "uninterrupted-output.txt").read_text().strip().splitlines()[-1]
+    best = max(finished, key=lambda one: one["psnr_y"])
+    assert last_line.startswith("Best values: [{'worker_id': ")
+    assert f"'PSNR': {best['psnr_y']}" in last_line
+
+
+def test_run_folder_has_what_a_user_leaves_with(uninterrupted: Path) -> None:
+    names = {path.name for path in uninterrupted.iterdir()}
+    assert names >= {"config.yml", "journal.jsonl", "population.jsonl", "tensorboard", "checkpoints", "result.json"}
+    population = [json.loads(line) for line in (uninterrupted / "population.jsonl").read_text().splitlines()]
+    assert len(population) == 8
+    # The elite's weights, and no others.
+    assert len(list((uninterrupted / "checkpoints").glob("candidate_*.ckpt"))) == 2
+    assert list((uninterrupted / "pictures").glob("best_*.png"))
+
+
+def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_records(
+    uninterrupted: Path, home: Path, search: Callable[..., Command]
+) -> None:
+    folder = home / "interrupted"
+    first = search("tiny.yml", "--set", "output.name=interrupted")
+    wait_for(lambda: len(of_kind(folder, "finished")) >= 3, first)
+    # As a terminal does: to the whole foreground process group.
+    os.killpg(first.process.pid, signal.SIGINT)
+    assert first.wait() == 130
+    assert f"--resume {folder}" in first.output()
+    assert events(folder)[-1]["event"] == "closed"
+    before = {one["id"] for one in of_kind(folder, "finished")}
+    assert search("--resume", str(folder)).wait() == 0
+    assert records(folder) == records(uninterrupted)
+    again = [one["id"] for one in of_kind(folder, "finished")]
+    assert len(again) == len(set(again)), "nothing finished is trained twice"
+    assert before <= set(again)
+
+
+def test_a_killed_command_leaves_a_run_that_resumes_to_the_same_records(
+    uninterrupted: Path, home: Path, search: Callable[..., Command]
+) -> None:
+    folder = home / "killed"
+    first = search("tiny.yml", "--set", "output.name=killed")
+    wait_for(lambda: len(of_kind(folder, "finished")) >= 2, first)
+    os.kill(first.process.pid, signal.SIGKILL)
+    first.wait()
+    second = search("--resume", str(folder))
+    assert second.wait() == 0, second.output()
+    assert records(folder) == records(uninterrupted)
+    finished = [one["id"] for one in of_kind(folder, "finished")]
+    assert len(finished) == len(set(finished))
+
+
+def test_a_killed_driver_comes_back_by_itself_with_the_same_outcome(
+    uninterrupted: Path, home: Path, search: Callable[..., Command]
+) -> None:
+    folder = home / "driverless"
+    command = search("tiny.yml", "--set", "output.name=driverless")
+    wait_for(lambda: len(of_kind(folder, "finished")) >= 2, command)
+    (driver,) = command.workers("ray::Driver")
+    driver.kill()
+    assert command.wait() == 0, command.output()
+    assert records(folder) == records(uninterrupted)
+    (resumed,) = of_kind(folder, "resumed")
+    assert resumed["restarted"] is True
+    assert "Best values: " in command.output()
+
+
+def test_a_killed_evaluator_costs_one_retry_and_nothing_else(
+    uninterrupted: Path, home: Path, search: Callable[..., Command]
+) -> None:
+    folder = home / "evaluatorless"
+    command = search("tiny.yml", "--set", "output.name=evaluatorless")
+    wait_for(lambda: of_kind(folder, "finished") and command.workers("ray::Evaluator.train"), command)
+    command.workers("ray::Evaluator.train")[0].kill()
+    assert command.wait() == 0, command.output()
+    assert len(of_kind(folder, "lost")) == 1
+    assert not of_kind(folder, "failed")
+    assert len(of_kind(folder, "started")) == len(of_kind(folder, "finished")) + 1
+    assert records(folder) == records(uninterrupted)
+
+
+def test_the_winner_is_trained_reported_and_saved(home: Path, search: Callable[..., Command]) -> None:
+    folder = home / "whole"
+    command = search(
+        "tiny.yml",
+        *("--set", "output.name=whole"),
+        *("--set", "pipeline=[search, full_training, benchmarks]"),
+        *("--set", "evolution.num_generation=1"),
+        *("--set", "evolution.num_individual=2"),
+    )
+    assert command.wait() == 0, command.output()
+    (trained,) = of_kind(folder, "trained")
+    best = max(of_kind(folder, "finished"), key=lambda one: one["psnr_y"])
+    assert trained["id"] == best["id"]
+    (report,) = trained["sets"]
+    assert len(report["pictures"]) == 3
+    assert report["bicubic"]["psnr_y"] == pytest.approx(32.52, abs=0.01)
+    assert "astronaut" in command.output()
+
+    from esr_ray.training.checkpoint import load_checkpoint
+
+    parameters, spec = load_checkpoint(folder / trained["checkpoint"])
+    assert list(spec.arch) == trained["arch"]
+    assert sum(value.size for value in parameters.values()) == best["params"]
+
+
+def test_dry_run_prints_the_plan_and_leaves_nothing(home: Path, search: Callable[..., Command]) -> None:
+    command = search("tiny.yml", "--set", "output.name=dry", "--dry-run")
+    assert command.wait() == 0, command.output()
+    for word in ("parameters", "evaluations", "devices", "time expected", "device-hours"):
+        assert word in command.output()
+    assert not (home / "dry").exists()
+
+
+# The backend by itself, with evaluators that do as they are told.
+
+
+# Ray's workers cannot import this file: what they need of it is sent to them.
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+
+class Scripted(Evaluator):
+    """Ends each candidate as its id says, and notes what it was given."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        self.setup, self.device = setup, "scripted"
+
+    def train(self, references: Sequence[ray.ObjectRef], candidate_id: int) -> Reply:
+        given = f"{type(references).__name__} of {type(references[0]).__name__}"
+        held = ray.get(references[0])[candidate_id]
+        if held == "dies":
+            os._exit(1)
+        if held == "hangs":
+            time.sleep(600)
+        if held == "raises":
+            raise RuntimeError("it was told to")
+        return Reply(None, f"{given}: {held}", 100.0 if held != "grows" else 1e6)
+
+
+class Told:
+    """A candidate as far as the backend looks at it: an id, and here what is to become of it."""
+
+    def __init__(self, id: int, fate: str) -> None:
+        self.id, self.fate = id, fate
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, resources={"NPU": 2})
+    yield
+    ray.shutdown()
+
+
+class ScriptedBackend(RayBackend):
+    """Puts the fates of candidates in the object store, where genomes would be."""
+
+    def submit(self, candidates: Sequence[Any]) -> None:
+        reference = ray.put({one.id: one.fate for one in candidates})
+        self._queue.extend((one.id, reference) for one in candidates)
+
+
+def scripted_backend(placement: Placement, **runtime: object) -> ScriptedBackend:
+    config = check_config({**CONFIG, "runtime": runtime}, "test")
+    return ScriptedBackend(WorkerSetup(config, "CPU", plan_pictures(config), ()), placement, evaluator=Scripted)
+
+
+def outcomes(backend: RayBackend, count: int) -> list[Started | Finished | Failed | Lost]:
+    """Events until `count` candidates have ended."""
+    seen: list[Started | Finished | Failed | Lost] = []
+    deadline = time.monotonic() + 120
+    while sum(not isinstance(event, Started) for event in seen) < count:
+        assert time.monotonic() < deadline, seen
+        event = backend.next_event(0.5)
+        if event is not None:
+            seen.append(event)
+    return seen
+
+
+ONE_CPU = Placement("CPU", "CPU", 1, "")
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_evaluators_are_given_references_not_genomes() -> None:
+    backend = scripted_backend(ONE_CPU)
+    backend.submit([Told(7, "ends")])
+    ended = outcomes(backend, 1)[-1]
+    backend.cancel()
+    assert ended == Failed(7, "list of ObjectRef: ends")
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_raising_fails_and_dying_is_lost_and_the_next_candidate_is_trained() -> None:
+    backend = scripted_backend(ONE_CPU)
+    backend.submit([Told(0, "raises"), Told(1, "dies"), Told(2, "ends")])
+    ended = [event for event in outcomes(backend, 3) if not isinstance(event, Started)]
+    backend.cancel()
+    assert [type(event) for event in ended] == [Failed, Lost, Failed]
+    assert "it was told to" in ended[0].reason
+    assert "died" in ended[1].reason
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_candidate_that_hangs_fails_at_its_deadline() -> None:
+    backend = scripted_backend(ONE_CPU, candidate_timeout_s=2.0)
+    backend.submit([Told(0, "hangs"), Told(1, "ends")])
+    ended = [event for event in outcomes(backend, 2) if not isinstance(event, Started)]
+    backend.cancel()
+    assert [event.id for event in ended] == [0, 1]
+    assert "deadline" in ended[0].reason
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_an_evaluator_that_has_grown_is_replaced() -> None:
+    backend = scripted_backend(ONE_CPU)
+    before = backend._workers[0].actor
+    backend.submit([Told(0, "grows"), Told(1, "ends")])
+    outcomes(backend, 2)
+    assert backend._workers[0].actor is not before
+    backend.cancel()
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_an_evaluator_owns_one_imitated_npu() -> None:
+    class Visible(Scripted):
+        def train(self, references: Sequence[ray.ObjectRef], candidate_id: int) -> Reply:
+            time.sleep(1)
+            return Reply(None, os.environ["ASCEND_RT_VISIBLE_DEVICES"], 0.0)
+
+    config = check_config(CONFIG, "test")
+    setup = WorkerSetup(config, "CPU", plan_pictures(config), ())
+    backend = ScriptedBackend(setup, Placement("NPU", "CPU", 2, ""), evaluator=Visible)
+    backend.submit([Told(index, "ends") for index in range(4)])
+    ended = [event for event in outcomes(backend, 4) if isinstance(event, Failed)]
+    backend.cancel()
+    assert {event.reason for event in ended} == {"0", "1"}
