@@ -23,7 +23,7 @@ FLUSH_S = 10.0
 class _Events:
     """The event file, written by the caller itself.
 
-    tensorboardX's SummaryWriter has a thread for that, which dies of a full disk: then its queue fills, and whoever adds
+    tensorboardX's SummaryWriter has a thread for that, which dies of a full disk: its queue fills, and whoever adds
     to it waits for ever. Here the file ends where the disk is full; the journal is what tells it, and makes it anew.
     """
 

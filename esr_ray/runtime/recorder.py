@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from esr_ray.data.crops import PicturePair
 from esr_ray.evolution.population import Candidate, State
@@ -120,7 +121,7 @@ class Recorder:
         if state.generation >= self.history.next_generation:
             # Earlier generations are told again on resume: the elite of later ones must not go.
             self._keep_elite(state)
-        strip = self.folder.pictures / f"best_{state.best.id:06d}.png" if state.best is not None else None
+        strip = self._strip(_trained_as(state.best.candidate)) if state.best is not None else None
         if strip is not None and strip.is_file():
             self.board.picture("search/LR_bicubic_SR_HR", from_png(strip.read_bytes()), state.generation - 1)
         if state.best is not None:
@@ -161,11 +162,19 @@ class Recorder:
         if self.sample is None or result.trained.picture is None:
             return
         strip = comparison_strip(self.sample.lr, result.trained.picture, self.sample.hr, self.scale)
-        write_atomically(self.folder.pictures / f"best_{result.id:06d}.png", to_png(strip))
+        write_atomically(self._strip(result.id), to_png(strip))
+
+    def _strip(self, candidate_id: int) -> Path:
+        return self.folder.pictures / f"best_{candidate_id:06d}.png"
 
     def _keep_elite(self, state: State) -> None:
         """Only the elite's weights are kept, so that the disk does not fill with those of all candidates."""
-        kept = {self.folder.candidate_checkpoint(one.id) for one in state.elite}
+        kept = {self.folder.candidate_checkpoint(_trained_as(one.candidate)) for one in state.elite}
         for path in self.folder.checkpoints.glob("candidate_*.ckpt"):
             if path not in kept:
                 path.unlink()
+
+
+def _trained_as(candidate: Candidate) -> int:
+    """The id whose weights and picture are this candidate's: its own, or that of the one it is a duplicate of."""
+    return candidate.id if candidate.same_as is None else candidate.same_as
