@@ -495,7 +495,16 @@ def test_journal_of_another_seed_is_an_error(fresh):
 # The recorder as the watcher.
 
 
-def recorded(folder, config, backend, retry=False):
+def weights_of(state):
+    """The checkpoint files of the elite."""
+    return {f"candidate_{trained_as(one.candidate):06d}.ckpt" for one in state.elite}
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def recorded(folder, config, backend, retry=False, space=SPACE):
     for path in (folder.path, folder.checkpoints, folder.pictures):
         path.mkdir(exist_ok=True)
     with Journal(folder.journal) as journal:
@@ -510,7 +519,7 @@ def recorded(folder, config, backend, retry=False):
             schedule_retries(journal, history)
         recorder.update(phase="search", devices=backend.devices)
         try:
-            state = SearchLoop(config, SPACE, journal, history, backend, recorder, lambda: False).run()
+            state = SearchLoop(config, space, journal, history, backend, recorder, lambda: False).run()
         finally:
             recorder.close()
     return state, history, recorder
@@ -519,11 +528,20 @@ def recorded(folder, config, backend, retry=False):
 def test_recorder_keeps_the_weights_of_the_elite_only(tmp_path):
     folder, config = RunFolder(tmp_path), make_config(3)
     state, _, _ = recorded(folder, config, InProcess(World()))
-    kept = {path.name: path.read_bytes() for path in folder.checkpoints.iterdir()}
-    assert kept == {f"candidate_{one.id:06d}.ckpt": f"weights of {one.id}".encode() for one in state.elite}
+    assert names(folder.checkpoints) == weights_of(state)
+    for one in state.elite:
+        assert folder.candidate_checkpoint(one.id).read_bytes() == f"weights of {one.id}".encode()
     # Generations are told again on resume; the weights stay.
     recorded(folder, config, InProcess(World()))
-    assert {path.name for path in folder.checkpoints.iterdir()} == set(kept)
+    assert names(folder.checkpoints) == weights_of(state)
+
+
+def test_recorder_keeps_the_weights_of_what_an_elite_duplicate_was_trained_as(tmp_path):
+    folder = RunFolder(tmp_path)
+    state, _, _ = recorded(folder, make_config(8), InProcess(World()), space=TWELVE)
+    assert any(one.candidate.same_as is not None for one in state.elite)
+    assert names(folder.checkpoints) == weights_of(state)
+    assert f"best_{trained_as(state.best.candidate):06d}.png" in names(folder.pictures)
 
 
 def test_recorder_keeps_the_weights_of_the_elite_over_an_interruption(tmp_path):
@@ -532,9 +550,7 @@ def test_recorder_keeps_the_weights_of_the_elite_over_an_interruption(tmp_path):
     with pytest.raises(Killed):
         recorded(folder, config, InProcess(world, events=30))
     state, _, _ = recorded(folder, config, InProcess(world))
-    assert {path.name for path in folder.checkpoints.iterdir()} == {
-        f"candidate_{one.id:06d}.ckpt" for one in state.elite
-    }
+    assert names(folder.checkpoints) == weights_of(state)
 
 
 def test_recorder_keeps_a_strip_of_the_best(tmp_path):
@@ -621,9 +637,7 @@ def test_recorder_writes_the_population_after_late_retries(tmp_path):
     assert folder.population.read_text().count('"state": "failed"') == 2
     state, _, _ = recorded(folder, make_config(1), InProcess(world), retry=True)
     assert folder.population.read_text().count('"state": "finished"') == 4
-    assert {path.name for path in folder.checkpoints.iterdir()} == {
-        f"candidate_{one.id:06d}.ckpt" for one in state.elite
-    }
+    assert names(folder.checkpoints) == weights_of(state)
 
 
 def test_recorder_survives_a_log_that_cannot_be_written(tmp_path):

@@ -282,7 +282,7 @@ class Scripted(Evaluator):
 
     def train(self, references: Sequence[ray.ObjectRef], candidate_id: int) -> Reply:
         given = f"{type(references).__name__} of {type(references[0]).__name__}"
-        held = ray.get(references[0])[candidate_id]
+        held = ray.get(references[0])[candidate_id].fate
         if held == "dies":
             os._exit(1)
         if held == "hangs":
@@ -306,17 +306,9 @@ def local_ray() -> Iterator[None]:
     ray.shutdown()
 
 
-class ScriptedBackend(RayBackend):
-    """Puts the fates of candidates in the object store, where genomes would be."""
-
-    def submit(self, candidates: Sequence[Any]) -> None:
-        reference = ray.put({one.id: one.fate for one in candidates})
-        self._queue.extend((one.id, reference) for one in candidates)
-
-
-def scripted_backend(placement: Placement, **runtime: object) -> ScriptedBackend:
+def scripted_backend(placement: Placement, **runtime: object) -> RayBackend:
     config = check_config({**CONFIG, "runtime": runtime}, "test")
-    return ScriptedBackend(WorkerSetup(config, "CPU", plan_pictures(config), ()), placement, evaluator=Scripted)
+    return RayBackend(WorkerSetup(config, "CPU", plan_pictures(config), ()), placement, evaluator=Scripted)
 
 
 def outcomes(backend: RayBackend, count: int) -> list[Started | Finished | Failed | Lost]:
@@ -367,8 +359,8 @@ def test_a_candidate_that_hangs_fails_at_its_deadline() -> None:
 @pytest.mark.usefixtures("local_ray")
 def test_an_evaluator_that_has_grown_is_replaced() -> None:
     backend = scripted_backend(ONE_CPU)
-    before = backend._workers[0].actor
     backend.submit([Told(0, "grows"), Told(1, "ends")])
+    before = backend._workers[0].actor
     outcomes(backend, 2)
     assert backend._workers[0].actor is not before
     backend.cancel()
@@ -383,7 +375,7 @@ def test_an_evaluator_owns_one_imitated_npu() -> None:
 
     config = check_config(CONFIG, "test")
     setup = WorkerSetup(config, "CPU", plan_pictures(config), ())
-    backend = ScriptedBackend(setup, Placement("NPU", "CPU", 2, ""), evaluator=Visible)
+    backend = RayBackend(setup, Placement("NPU", "CPU", 2, ""), evaluator=Visible)
     backend.submit([Told(index, "ends") for index in range(4)])
     ended = [event for event in outcomes(backend, 4) if isinstance(event, Failed)]
     backend.cancel()

@@ -113,6 +113,14 @@ class Driver:
             return self._end(journal, "error", str(error))
         except Stopped:
             return self._end(journal, "stopped", f"stopped; go on with --resume {self.folder.path}")
+        except OSError as error:
+            # A full or failing disk; the journal's own errors say so themselves.
+            return self._end(
+                journal,
+                "error",
+                f"{error.filename or self.folder.path}: {error.strerror}; mend it, then go on with --resume "
+                f"{self.folder.path} (nothing that was finished is lost)",
+            )
         finally:
             if journal is not None:
                 journal.close()

@@ -52,11 +52,11 @@ class RayBackend:
         self._queue: deque[tuple[int, ray.ObjectRef]] = deque()
         self._events: deque[BackendEvent] = deque()
         self._failed_starts = 0
-        self._workers = [self._start() for _ in range(placement.evaluators)]
+        self._workers: list[_Worker] = []
 
     @property
     def devices(self) -> int:
-        return len(self._workers)
+        return self.placement.evaluators
 
     @property
     def busy(self) -> int:
@@ -64,6 +64,9 @@ class RayBackend:
         return sum(worker.candidate_id is not None for worker in self._workers)
 
     def submit(self, candidates: Sequence[Candidate]) -> None:
+        if not self._workers:
+            # Not before there is something to train: a run that only has its report to make needs none.
+            self._workers = [self._start() for _ in range(self.placement.evaluators)]
         if candidates:
             reference = ray.put({one.id: one for one in candidates})
             self._queue.extend((one.id, reference) for one in candidates)

@@ -1,0 +1,150 @@
+"""A candidate's fast training: what it hands back, that it repeats, and that divergence is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from esr_ray.config.schema import CosineSchedule, TrainingConfig
+from esr_ray.data.crops import PicturePair
+from esr_ray.data.resize import downscale
+from esr_ray.errors import UserError
+from esr_ray.metrics import mean_quality
+from esr_ray.networks.spec import NetworkSpec
+from esr_ray.runtime.target import use_target
+from esr_ray.space.counts import network_cost
+from esr_ray.training.candidate import train_candidate
+from esr_ray.training.checkpoint import load_checkpoint
+from esr_ray.training.evaluation import batches, measure, measure_bicubic
+from esr_ray.training.final import train_fully
+from esr_ray.training.loop import CurvePoint, Diverged, train
+from esr_ray.training.plain import PlainNetwork
+from esr_ray.training.result import Trained
+
+SPEC = NetworkSpec(("S_1_4_8", "C_1_4_4"), 4, 2, "nearest")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def graph_mode() -> None:
+    use_target("CPU", "graph")
+
+
+def config(**changes: object) -> TrainingConfig:
+    values: dict[str, object] = {
+        "steps": 30,
+        "batch_size": 4,
+        "crop_size": 12,
+        "learning_rate": 4e-3,
+        "schedule": CosineSchedule(type="cosine", warmup_steps=3),
+    }
+    return TrainingConfig(**{**values, **changes})
+
+
+def photographs(count: int, side: int = 48) -> list[PicturePair]:
+    """Pairs of smooth pictures with edges, so that there is something to learn."""
+    pairs = []
+    rows, columns = np.mgrid[:side, :side]
+    for index in range(count):
+        bars = ((rows * (index + 1) + columns * 2) // 7 % 2 * 160 + 40 + rows).astype(np.uint8)
+        hr = np.stack([bars, bars[::-1], bars[:, ::-1]], axis=2)
+        pairs.append(PicturePair(f"bars{index}", hr, downscale(hr, 2)))
+    return pairs
+
+
+PAIRS = photographs(4)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    return train_candidate(SPEC, config(), PAIRS[:3], PAIRS[3:], seed=1)
+
+
+def test_result_says_what_the_network_and_the_pictures_say(trained: Trained) -> None:
+    assert trained.params == network_cost(SPEC.arch, 4, 2).params
+    assert [step for step, _ in trained.curve] == list(range(1, 31))
+    assert trained.picture is not None
+    assert trained.picture.shape == PAIRS[3].hr.shape
+    assert min(trained.seconds.compile, trained.seconds.steps, trained.seconds.evaluation) > 0
+    assert np.mean([loss for _, loss in trained.curve[-5:]]) < np.mean([loss for _, loss in trained.curve[:5]])
+
+
+def test_the_same_network_and_seed_have_the_same_fitness(trained: Trained) -> None:
+    again = train_candidate(SPEC, config(), PAIRS[:3], PAIRS[3:], seed=1)
+    assert again.quality == trained.quality
+    assert again.curve == trained.curve
+
+
+def test_checkpoint_holds_the_network_that_was_measured(trained: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "candidate.ckpt"
+    path.write_bytes(trained.weights)
+    parameters, spec = load_checkpoint(path)
+    assert spec == SPEC
+    network = PlainNetwork(spec, config(), seed=99)
+    network.load(parameters)
+    assert mean_quality([one.quality for one in measure(network, PAIRS[3:], 2)]) == trained.quality
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
+def test_a_bad_checkpoint_is_named(content: bytes | None, trained: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "bad.ckpt"
+    path.write_bytes(trained.weights[: len(trained.weights) // 2] if content is None else content)
+    with pytest.raises(UserError, match=r"bad\.ckpt"):
+        load_checkpoint(path)
+
+
+def test_divergence_is_told_with_its_step() -> None:
+    with pytest.raises(Diverged, match="steps"):
+        train_candidate(SPEC, config(learning_rate=1e30), PAIRS[:3], PAIRS[3:], seed=1)
+
+
+class Fake:
+    """A network whose loss is told, to look at the loop alone."""
+
+    def __init__(self, losses: list[float]) -> None:
+        self.losses, self.batches = iter(losses), []
+
+    def step(self, lr: np.ndarray, hr: np.ndarray) -> float:
+        self.batches.append((lr.copy(), hr.copy()))
+        return next(self.losses)
+
+
+def test_candidates_see_the_same_crops_in_the_same_order() -> None:
+    one, other = Fake([0.1] * 30), Fake([0.7] * 30)
+    for network in (one, other):
+        train(network, PAIRS, config(), 2, seed=5)  # type: ignore[arg-type]
+    for mine, theirs in zip(one.batches, other.batches, strict=True):
+        np.testing.assert_array_equal(mine[0], theirs[0])
+        np.testing.assert_array_equal(mine[1], theirs[1])
+    assert not np.array_equal(one.batches[0][0], one.batches[1][0])
+
+
+def test_the_curve_is_the_mean_loss_between_its_points() -> None:
+    told: list[CurvePoint] = []
+    losses = [float(index) for index in range(50)]
+    curve = train(Fake(losses), PAIRS, config(steps=50), 2, seed=5, report=told.append)  # type: ignore[arg-type]
+    assert tuple(told) == curve
+    assert [point.step for point in curve] == list(range(2, 51, 2))
+    assert [point.loss for point in curve] == [index + 0.5 for index in range(0, 50, 2)]
+
+
+def test_batches_hold_every_picture_once_and_fill_up_the_last() -> None:
+    pairs = photographs(10, 24) + photographs(1, 32)
+    parts = batches(pairs)
+    assert sorted(index for indices, _ in parts for index in indices) == list(range(11))
+    assert [lr.shape for _, lr in parts] == [(8, 3, 12, 12), (8, 3, 12, 12), (1, 3, 16, 16)]
+
+
+def test_bicubic_is_measured_as_the_network_is() -> None:
+    (one,) = measure_bicubic(PAIRS[:1], 2)
+    assert one.sr.shape == PAIRS[0].hr.shape
+    assert 10 < one.quality.psnr_y < 60
+
+
+def test_full_training_reports_each_set_beside_bicubic() -> None:
+    full = train_fully(SPEC, config(steps=5, average_weights=0.9), PAIRS[:3], [("test", PAIRS[3:])], seed=1)
+    (report,) = full.sets
+    assert report.name == "test"
+    assert report.bicubic == mean_quality([one.quality for one in measure_bicubic(PAIRS[3:], 2)])
+    assert report.pictures[0].network == report.network
