@@ -11,6 +11,7 @@ from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
 from esr_ray.randomness import generator
 from esr_ray.runs.folder import RunFolder, lock
+from esr_ray.runs.journal import read_journal
 from esr_ray.runtime.setup import BlockSource, read_blocks
 from esr_ray.space.reach import Reach, check_budget
 from esr_ray.space.sample import sample_genome
@@ -42,6 +43,8 @@ def check_experiment(config: Config, folder: RunFolder, pictures_here: bool, res
     """Check space, budget, blocks, pictures, disk and the run folder. Raises UserError, one line a fault."""
     if resume:
         _check_free(folder)
+        if folder.journal.exists():
+            read_journal(folder.journal)
     sources = sorted(folder.blocks.glob("*.py")) if resume and folder.blocks.is_dir() else config.space.user_blocks
     for path in sources:
         load_user_block(path)

@@ -119,6 +119,9 @@ class Notes:
     def started(self, event):
         self.lines.append(("started", event.id))
 
+    def keep_weights(self, result):
+        self.lines.append(("weights", result.id))
+
     def finished(self, result, event):
         self.lines.append(("finished", result.id, event["psnr_y"]))
 

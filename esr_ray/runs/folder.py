@@ -152,7 +152,10 @@ def lock(folder: RunFolder, patience_s: float = 0.0) -> int:
 
     Waits up to `patience_s` for a process that is just dying. Raises UserError where another search has it.
     """
-    descriptor = os.open(folder.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        descriptor = os.open(folder.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise UserError(f"{folder.path}: cannot be written ({error.strerror}); a run needs its folder") from None
     deadline = time.monotonic() + patience_s
     while True:
         try:

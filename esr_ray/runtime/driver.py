@@ -10,34 +10,32 @@ import platform
 import socket
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
 
 import esr_ray
 from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
-from esr_ray.evolution.population import Individual, State
+from esr_ray.evolution.population import State
 from esr_ray.metrics import mean_quality
 from esr_ray.runs.folder import RunFolder, create, lock, write_atomically
 from esr_ray.runs.history import History, replay
 from esr_ray.runs.journal import Journal
 from esr_ray.runs.result import closing_line, result_json
 from esr_ray.runs.status import Status
-from esr_ray.runtime.final_task import submit_final
+from esr_ray.runtime.final_stage import Run, train_winner
 from esr_ray.runtime.placement import Placement, decide_placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.recorder import Recorder
 from esr_ray.runtime.search_loop import SearchLoop, Stopped, close_interrupted, schedule_retries
 from esr_ray.runtime.setup import BlockSource, WorkerSetup, load_blocks
-from esr_ray.space.space import make_space
+from esr_ray.space.space import Space, make_space
 from esr_ray.tasks.super_resolution import open_pictures, plan_pictures
 from esr_ray.training.evaluation import measure_bicubic
-from esr_ray.training.result import FullyTrained
 
 LOCK_PATIENCE_S = 15.0
 """How long a restarted driver waits for the one that died to let go of the run folder."""
@@ -159,16 +157,23 @@ class Driver:
         recorder.say(placement.reason)
         self._journal_begin(journal, history, placement, pictures.checksum)
         recorder.catch_up(config.evolution.num_generation * config.evolution.num_individual)
-        setup = WorkerSetup(config, placement.target, plan, self.setup.blocks)
+        run = Run(
+            self.folder,
+            journal,
+            history,
+            WorkerSetup(config, placement.target, plan, self.setup.blocks),
+            placement,
+            recorder,
+        )
 
-        state = self._search(journal, history, setup, placement, recorder, space)
+        state = self._search(run, space)
         if state.best is None:
             raise UserError(
                 f"{self.folder.path}: every candidate failed, there is nothing to train; the reasons are in "
                 f"{self.folder.population.name}; mend them and go on with --resume {self.folder.path} --retry-failed"
             )
-        if "full_training" in config.pipeline and history.trained is None:
-            self._train_fully(journal, history, setup, placement, recorder, state.best)
+        if "full_training" in config.pipeline:
+            train_winner(run, state.best, ray.get_runtime_context().current_actor, self._stop.is_set)
         write_atomically(self.folder.result, result_json(state.best, history).encode())
         history.add(journal.append("closed", {"reason": "finished"}))
         recorder.update(phase="finished")
@@ -201,79 +206,20 @@ class Driver:
             f"{given_up} were under way and are trained again" + (f", {retried} failed ones too" if retried else "")
         )
 
-    def _search(
-        self,
-        journal: Journal,
-        history: History,
-        setup: WorkerSetup,
-        placement: Placement,
-        recorder: Recorder,
-        space: Any,
-    ) -> State:
-        backend = RayBackend(setup, placement, recorder.say)
-        recorder.update(phase="search", devices=placement.evaluators)
+    def _search(self, run: Run, space: Space) -> State:
+        backend = RayBackend(run.setup, run.placement, run.recorder.say)
+        run.recorder.update(phase="search", devices=run.placement.evaluators)
+        config, stopped = run.setup.config, self._stop.is_set
         try:
-            state = SearchLoop(setup.config, space, journal, history, backend, recorder, self._stop.is_set).run()
+            state = SearchLoop(config, space, run.journal, run.history, backend, run.recorder, stopped).run()
         except Stopped:
-            close_interrupted(journal, history, "stopped by the user")
+            close_interrupted(run.journal, run.history, "stopped by the user")
             raise
         finally:
             # The final task needs the devices: it would wait for ever for those that evaluators hold.
             backend.cancel()
-        recorder.update(devices=0, busy=0)
+        run.recorder.update(devices=0, busy=0)
         return state
-
-    def _train_fully(
-        self,
-        journal: Journal,
-        history: History,
-        setup: WorkerSetup,
-        placement: Placement,
-        recorder: Recorder,
-        best: Individual,
-    ) -> None:
-        steps = setup.config.full_training.steps
-        recorder.update(phase="full training", step=0, steps=steps)
-        recorder.say(
-            f"full training: candidate {best.id}, the best in fitness ({best.fitness:.3f} dB) of all within "
-            f"the budget, {steps} steps: {' '.join(best.candidate.arch)}"
-        )
-        me = ray.get_runtime_context().current_actor
-        reference = submit_final(setup, placement, best.candidate.arch, me)
-        while True:
-            done, _ = ray.wait([reference], timeout=0.5)
-            if done:
-                break
-            if self._stop.is_set():
-                ray.cancel(reference, force=True)
-                raise Stopped
-        try:
-            trained: FullyTrained = ray.get(reference)
-        except RayTaskError as error:
-            raise UserError(
-                f"full training failed: {str(error).strip().splitlines()[-1].strip()}; the search's results are kept, "
-                f"mend it (full_training may change) and go on with --resume {self.folder.path}"
-            ) from None
-        except RayError as error:
-            raise UserError(
-                f"full training was lost ({type(error).__name__}); go on with --resume {self.folder.path}"
-            ) from None
-        write_atomically(self.folder.final_checkpoint, trained.weights)
-        history.add(
-            journal.append(
-                "trained",
-                {
-                    "id": best.id,
-                    "arch": list(best.candidate.arch),
-                    "checkpoint": str(self.folder.final_checkpoint.relative_to(self.folder.path)),
-                    "seconds": asdict(trained.seconds),
-                    "curve": trained.curve,
-                    "sets": [asdict(one) for one in trained.sets],
-                },
-            )
-        )
-        assert history.trained is not None
-        recorder.board.report(history.trained)
 
     def _end(self, journal: Journal | None, kind: str, message: str) -> Outcome:
         if journal is not None:

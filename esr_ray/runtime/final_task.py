@@ -14,13 +14,19 @@ from esr_ray.runtime.setup import WorkerSetup, load_blocks, worker_environment
 from esr_ray.runtime.target import use_target
 from esr_ray.tasks.super_resolution import network_spec, open_benchmarks, open_pictures
 from esr_ray.training.loop import CurvePoint
+from esr_ray.training.result import FullyTrained
 
 RETRIES = 3
 """Times that the task is begun again where its process or node dies."""
 
 
-def submit_final(setup: WorkerSetup, placement: Placement, arch: Sequence[str], driver: Any) -> ray.ObjectRef:
-    """Start the task; the reference of its FullyTrained. `driver` is told its progress."""
+def submit_final(
+    setup: WorkerSetup, placement: Placement, arch: Sequence[str], weights: bytes | None, driver: Any
+) -> ray.ObjectRef:
+    """Start the task; the reference of its FullyTrained. `driver` is told its progress.
+
+    With `weights`, the content of a checkpoint, the network is only reported on.
+    """
     options = ray_options(placement)
     threads = 1
     if placement.target == "CPU" and placement.resource == "CPU":
@@ -32,7 +38,7 @@ def submit_final(setup: WorkerSetup, placement: Placement, arch: Sequence[str], 
         retry_exceptions=False,
         runtime_env={"env_vars": worker_environment(threads)},
     )
-    return task.remote(setup, threads, tuple(arch), driver)
+    return task.remote(setup, threads, tuple(arch), weights, driver)
 
 
 def final_threads(config: Config) -> int:
@@ -42,14 +48,16 @@ def final_threads(config: Config) -> int:
     return max(1, largest if wanted == "auto" else min(wanted, largest))
 
 
-def _train_final(setup: WorkerSetup, threads: int, arch: tuple[str, ...], driver: Any) -> Any:
+def _train_final(
+    setup: WorkerSetup, threads: int, arch: tuple[str, ...], weights: bytes | None, driver: Any
+) -> FullyTrained:
     if setup.target == "CPU":
         allowed = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, set(allowed[:threads]))
     use_target(setup.target, setup.config.runtime.mode)
     load_blocks(setup.blocks)
     # Here and not above: it imports MindSpore, which must see the cores and the target set.
-    from esr_ray.training.final import train_fully
+    from esr_ray.training.final import report_again, train_fully
 
     config = setup.config
     pictures = open_pictures(setup.pictures, config)
@@ -60,4 +68,7 @@ def _train_final(setup: WorkerSetup, threads: int, arch: tuple[str, ...], driver
     def report(point: CurvePoint) -> None:
         driver.full_training_progress.remote(point.step, point.loss)
 
-    return train_fully(network_spec(arch, config), config.full_training, pictures.train, sets, config.seed, report)
+    spec = network_spec(arch, config)
+    if weights is not None:
+        return report_again(spec, config.full_training, weights, sets, config.seed)
+    return train_fully(spec, config.full_training, pictures.train, sets, config.seed, report)

@@ -84,12 +84,14 @@ class Recorder:
         self._set_busy(self._busy + 1)
         self.say(f"candidate {event.id}: training on {event.device} of {event.node}")
 
+    def keep_weights(self, result: Finished) -> None:
+        write_atomically(self.folder.candidate_checkpoint(result.id), result.trained.weights)
+
     def finished(self, result: Finished, event: Event) -> None:
         self._set_busy(self._busy - 1)
         seconds = result.trained.seconds
         self._candidate_s.append(seconds.total)
         candidate = self.history.candidates[result.id]
-        write_atomically(self.folder.candidate_checkpoint(result.id), result.trained.weights)
         self._count()
         best = self._status.best_psnr
         psnr = result.trained.quality.psnr_y

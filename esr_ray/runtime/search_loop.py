@@ -34,6 +34,8 @@ class Watcher(Protocol):
 
     def started(self, event: Started) -> None: ...
 
+    def keep_weights(self, result: Finished) -> None: ...
+
     def finished(self, result: Finished, event: Event) -> None: ...
 
     def failed(self, candidate_id: int, reason: str) -> None: ...
@@ -149,6 +151,8 @@ class SearchLoop:
             self._append("failed", {"id": event.id, "reason": reason})
             self.watcher.failed(event.id, reason)
             return
+        # Before the record: a candidate that the journal calls finished has its weights on the disk.
+        self.watcher.keep_weights(event)
         record = self._append(
             "finished",
             {

@@ -23,6 +23,14 @@ def checkpoint_bytes(parameters: dict[str, np.ndarray], spec: NetworkSpec) -> by
         return path.read_bytes()
 
 
+def checkpoint_from_bytes(content: bytes) -> tuple[dict[str, np.ndarray], NetworkSpec]:
+    """The inverse of `checkpoint_bytes`; raises UserError as `load_checkpoint` does."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.ckpt"
+        path.write_bytes(content)
+        return load_checkpoint(path)
+
+
 def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], NetworkSpec]:
     """Weights by name and the network they belong to.
 

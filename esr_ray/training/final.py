@@ -9,7 +9,7 @@ from esr_ray.config.schema import TrainingConfig
 from esr_ray.data.crops import PicturePair, sample_batch
 from esr_ray.metrics import mean_quality
 from esr_ray.networks.spec import NetworkSpec
-from esr_ray.training.checkpoint import checkpoint_bytes
+from esr_ray.training.checkpoint import checkpoint_bytes, checkpoint_from_bytes
 from esr_ray.training.evaluation import compile_for, measure, measure_bicubic
 from esr_ray.training.loop import CurvePoint, train
 from esr_ray.training.network import TrainableNetwork
@@ -43,6 +43,22 @@ def train_fully(
         curve=tuple((point.step, point.loss) for point in curve),
         weights=checkpoint_bytes(network.parameters(), spec),
     )
+
+
+def report_again(
+    spec: NetworkSpec,
+    config: TrainingConfig,
+    weights: bytes,
+    report_sets: Sequence[tuple[str, Sequence[PicturePair]]],
+    seed: int,
+) -> FullyTrained:
+    """Measure a network that was trained before, from its checkpoint, on each of `report_sets`."""
+    started = time.perf_counter()
+    network = PlainNetwork(spec, config, seed)
+    network.load(checkpoint_from_bytes(weights)[0])
+    loaded = time.perf_counter()
+    sets = tuple(report_on(network, name, pairs, spec.scale) for name, pairs in report_sets)
+    return FullyTrained(sets, Seconds(loaded - started, 0.0, time.perf_counter() - loaded), (), weights)
 
 
 def report_on(network: TrainableNetwork, name: str, pairs: Sequence[PicturePair], scale: int) -> SetReport:
