@@ -12,11 +12,10 @@ from esr_ray.errors import UserError
 from esr_ray.randomness import generator
 from esr_ray.runs.folder import RunFolder, lock
 from esr_ray.runs.journal import read_journal
-from esr_ray.runtime.setup import BlockSource, read_blocks
 from esr_ray.space.reach import Reach, check_budget
 from esr_ray.space.sample import sample_genome
 from esr_ray.space.space import Space, make_space
-from esr_ray.space.user_block import load_user_block
+from esr_ray.space.user_block import BlockSource, load_user_block, read_blocks
 from esr_ray.tasks.super_resolution import PicturePlan, open_benchmarks, open_pictures, plan_pictures
 
 _JOURNAL_BYTES = 20_000

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from esr_ray.data.images import list_pictures, read_picture, read_size
+from esr_ray.data.images import read_picture, read_size
 from esr_ray.errors import UserError
+from esr_ray.picture_files import list_pictures
 
 RGB = np.random.default_rng(0).integers(0, 256, (10, 14, 3), dtype=np.uint8)
 

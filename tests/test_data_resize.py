@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esr_ray.data.images import list_pictures, read_picture
+from esr_ray.data.images import read_picture
 from esr_ray.data.resize import downscale, upscale
 from esr_ray.metrics import mean_quality, quality
+from esr_ray.picture_files import list_pictures
 
 SET5 = Path(__file__).resolve().parents[2] / "shared" / "data" / "set5"
 needs_set5 = pytest.mark.skipif(not SET5.is_dir(), reason="Set5 is not part of the project: ../shared is not there")

@@ -7,7 +7,7 @@ from typing import Any
 
 from esr_ray.config.load import check_config
 from esr_ray.config.schema import Config
-from esr_ray.data.samples import SAMPLE_NAME
+from esr_ray.picture_files import SAMPLE_NAME
 
 _PATH_KEYS = {"hr", "lr", "user_blocks", "cache_dir", "dir"}
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from esr_ray.config.reference_refs import ReferenceFile, dotted, key_path, read_leaves, warn_if_other
 from esr_ray.config.reference_sets import check_set, same_folder, translate_sets
-from esr_ray.data.images import list_pictures
 from esr_ray.errors import UserError
+from esr_ray.picture_files import list_pictures
 
 _OUR_SECTIONS = {
     "task",

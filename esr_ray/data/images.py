@@ -12,8 +12,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from esr_ray.errors import UserError
 
-EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
-
 _EXIF_ORIENTATION = 0x0112
 
 
@@ -65,25 +63,6 @@ def read_size(path: Path) -> tuple[int, int]:
     except Exception:
         read_picture(path)  # says what is wrong
         raise
-
-
-def list_pictures(folder: Path) -> list[Path]:
-    """Return the pictures of a folder (not of its subfolders) sorted by name; UserError where there are none."""
-    if not folder.exists():
-        raise UserError(f"{folder}: no such folder; check the path (relative paths start at the current directory)")
-    if not folder.is_dir():
-        raise UserError(f"{folder}: not a folder; give the folder that holds the pictures")
-    # Hidden files: macOS leaves "._0001.png" beside what it copies.
-    found = (
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
-    )
-    pictures = sorted(found, key=lambda path: path.name)
-    if not pictures:
-        kinds = ", ".join(sorted(kind[1:] for kind in EXTENSIONS))
-        raise UserError(f"{folder}: holds no pictures ({kinds}); pictures in subfolders are not looked at")
-    return pictures
 
 
 def _converted(image: Image.Image, path: Path) -> Picture:

@@ -10,8 +10,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from esr_ray.errors import UserError
-
-SAMPLE_NAME = "sample:scikit-image"
+from esr_ray.picture_files import SAMPLE_NAME
 
 # The two views of the motorcycle are a stereo pair: they stay in one set.
 SAMPLE_SETS: dict[str, tuple[str, ...]] = {

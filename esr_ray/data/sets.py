@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from esr_ray.config.schema import DataConfig, SplitConfig
-from esr_ray.data.images import list_pictures
-from esr_ray.data.samples import SAMPLE_NAME, sample_files
+from esr_ray.data.samples import sample_files
 from esr_ray.errors import UserError
+from esr_ray.picture_files import SAMPLE_NAME, list_pictures
 
 # What tells apart two views or two parts of one photo: a stereo pair, crops as DIV2K's tools number them (0001_s001).
 _PART = re.compile(r"[_-](?:left|right|l|r|s\d{2,}|(?:crop|part|patch|tile)[_-]?\d+)$", re.IGNORECASE)

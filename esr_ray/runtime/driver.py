@@ -32,8 +32,9 @@ from esr_ray.runtime.placement import Placement, decide_placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.recorder import Recorder
 from esr_ray.runtime.search_loop import SearchLoop, Stopped, close_interrupted, schedule_retries
-from esr_ray.runtime.setup import BlockSource, WorkerSetup, load_blocks
+from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.space.space import Space, make_space
+from esr_ray.space.user_block import BlockSource, load_blocks
 from esr_ray.tasks.super_resolution import open_pictures, plan_pictures
 from esr_ray.training.evaluation import measure_bicubic
 

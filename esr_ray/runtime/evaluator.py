@@ -12,8 +12,9 @@ import ray
 
 from esr_ray.errors import UserError
 from esr_ray.runtime.cores import pin_to_free_core
-from esr_ray.runtime.setup import WorkerSetup, load_blocks
+from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.runtime.target import use_target
+from esr_ray.space.user_block import load_blocks
 from esr_ray.tasks.super_resolution import network_spec, open_pictures
 from esr_ray.training.result import Trained
 

@@ -10,8 +10,9 @@ import ray
 
 from esr_ray.config.schema import Config
 from esr_ray.runtime.placement import Placement, ray_options
-from esr_ray.runtime.setup import WorkerSetup, load_blocks, worker_environment
+from esr_ray.runtime.setup import WorkerSetup, worker_environment
 from esr_ray.runtime.target import use_target
+from esr_ray.space.user_block import load_blocks
 from esr_ray.tasks.super_resolution import network_spec, open_benchmarks, open_pictures
 from esr_ray.training.loop import CurvePoint
 from esr_ray.training.result import FullyTrained
