@@ -42,18 +42,18 @@ LONG_SEED = 1000
 
 @dataclass(frozen=True)
 class Job:
-    """One training. `own_crops` gives each architecture crops of its own."""
+    """One training. `own_seed` gives each architecture crops and initial weights of its own."""
 
     choice: str
     config: Config
     arch: tuple[str, ...]
     row: int
     seed: int
-    own_crops: bool
+    own_seed: bool
 
 
 def choices(config: Config) -> dict[str, tuple[Config, bool]]:
-    """The configuration without each of its choices in turn: (configuration, own crops)."""
+    """The configuration without each of its choices in turn: (configuration, own seed)."""
     fast = config.fast_training
     flat = {"type": "multistep", "milestones": [fast.steps]}
 
@@ -67,7 +67,7 @@ def choices(config: Config) -> dict[str, tuple[Config, bool]]:
         "no global skip": (changed("space", global_skip="none"), False),
         "a fifth of the rate": (changed("fast_training", learning_rate=fast.learning_rate / 5), False),
         "constant rate": (changed("fast_training", schedule=flat), False),
-        "own crops": (config, True),
+        "own crops and weights": (config, True),
         "no clipping": (changed("fast_training", clip_norm=None), False),
     }
 
@@ -81,7 +81,7 @@ def train(job: Job) -> tuple[Job, float, float]:
 
     use_target("CPU", "graph")
     pictures = open_pictures(plan_pictures(job.config), job.config)
-    seed = job.seed + (10_000 * (1 + job.row) if job.own_crops else 0)
+    seed = job.seed + (10_000 * (1 + job.row) if job.own_seed else 0)
     began = time.perf_counter()
     try:
         trained = train_candidate(
@@ -138,7 +138,7 @@ def rank_correlation(table: np.ndarray, longer: np.ndarray) -> float:
     return float(np.mean([spearmanr(column, longer).statistic for column in table.T]))
 
 
-def run(jobs: Sequence[Job], workers: int, label: str) -> dict[tuple[str, int, int, int], tuple[float, float]]:
+def run(jobs: Sequence[Job], workers: int) -> dict[tuple[str, int, int, int], tuple[float, float]]:
     """Train all jobs; (fitness, seconds) by (choice, row, seed, steps)."""
     context = multiprocessing.get_context("spawn")
     cores = context.Queue()
@@ -150,7 +150,7 @@ def run(jobs: Sequence[Job], workers: int, label: str) -> dict[tuple[str, int, i
             key = (job.choice, job.row, job.seed, job.config.fast_training.steps)
             results[key] = (fitness, seconds)
             done = f"{len(results)}/{len(jobs)}"
-            print(f"{label} {done} {job.choice}: {fitness:.3f} dB, {seconds:.1f} s", file=sys.stderr, flush=True)
+            print(f"{done} {job.choice}: {fitness:.3f} dB, {seconds:.1f} s", file=sys.stderr, flush=True)
     return results
 
 
@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--genomes", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--longer", type=int, default=4, help="how many times as long the training compared with is")
+    parser.add_argument("--longer", type=int, default=4, help="times as long the training compared with; 0: none")
     parser.add_argument("--choices", action="store_true", help="also without each choice of the configuration")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", type=Path, help="write all figures there")
@@ -178,13 +178,16 @@ def main() -> None:
         for seed in range(options.seeds)
     ]
     fast = config.fast_training
-    longer = config.model_copy(update={"fast_training": fast.model_copy(update={"steps": options.longer * fast.steps})})
-    long_jobs = [Job("longer", longer, arch, row, LONG_SEED, False) for row, arch in enumerate(archs)]
-    results = run([*long_jobs, *jobs], options.workers, "fitness")
-
-    reference = np.array(
-        [results["longer", row, LONG_SEED, options.longer * fast.steps][0] for row in range(len(archs))]
+    longer = config.model_copy(
+        update={"fast_training": fast.model_copy(update={"steps": max(1, options.longer) * fast.steps})}
     )
+    long_jobs = [Job("longer", longer, arch, row, LONG_SEED, False) for row, arch in enumerate(archs)]
+    results = run([*(long_jobs if options.longer else []), *jobs], options.workers)
+
+    reference = np.full(len(archs), np.nan)
+    if options.longer:
+        keys = [("longer", row, LONG_SEED, options.longer * fast.steps) for row in range(len(archs))]
+        reference = np.array([results[key][0] for key in keys])
     params = np.array([space.cost(arch).params for arch in archs])
     print(f"{len(archs)} genomes, {options.seeds} seeds, {fast.steps} steps; longer: {options.longer} times as many")
     print("| fitness | mean dB | SD architectures | SD of what ranks wrongly | ratio | SD seeds | rank corr. longer |")
@@ -197,7 +200,8 @@ def main() -> None:
         )
         alive = np.isfinite(table).all(1)
         parts = spread(table[alive])
-        correlation = rank_correlation(table[alive], reference[alive])
+        compared = alive & np.isfinite(reference)
+        correlation = rank_correlation(table[compared], reference[compared]) if compared.any() else float("nan")
         lost = f" ({(~alive).sum()} diverged)" if not alive.all() else ""
         print(
             f"| {name}{lost} | {table[alive].mean():.2f} | {parts.architectures:.3f} | {parts.residual:.3f} | "
@@ -205,9 +209,10 @@ def main() -> None:
         )
         summary[name] = {"table": table.tolist(), "ratio": parts.ratio, "rank_correlation": correlation}
     seconds = [took for (name, *_), (_, took) in results.items() if name == "as configured"]
-    print(f"longer training: mean {reference.mean():.2f} dB, SD {reference.std(ddof=1):.3f}")
-    by_params = spearmanr(params, reference).statistic
-    print(f"rank correlation of the parameter count with the longer training: {by_params:.2f}")
+    if options.longer:
+        by_params = rank_correlation(params[:, None], reference)
+        print(f"longer training: mean {np.nanmean(reference):.2f} dB, SD {np.nanstd(reference, ddof=1):.3f}")
+        print(f"rank correlation of the parameter count with the longer training: {by_params:.2f}")
     print(f"seconds a candidate, one pinned core: median {np.median(seconds):.1f}")
     base = summary["as configured"]
     if options.json:
