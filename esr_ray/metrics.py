@@ -77,9 +77,14 @@ def ssim(a: U8, b: U8, border: int, luma: bool) -> float:
     )
 
 
+MAX_PSNR = 100.0
+"""What a picture that is reproduced exactly counts as, so that means and rankings stay finite."""
+
+
 def quality(sr: U8, hr: U8, border: int) -> Quality:
-    """Compare an enlarged picture with its original, both uint8 (H, W, 3)."""
-    return Quality(psnr(sr, hr, border, True), psnr(sr, hr, border, False), ssim(sr, hr, border, True))
+    """Compare an enlarged picture with its original, both uint8 (H, W, 3); PSNR is MAX_PSNR at most."""
+    psnr_y, psnr_rgb = (min(MAX_PSNR, psnr(sr, hr, border, luma)) for luma in (True, False))
+    return Quality(psnr_y, psnr_rgb, ssim(sr, hr, border, True))
 
 
 def mean_quality(qualities: Sequence[Quality]) -> Quality:

@@ -19,11 +19,14 @@ def list_pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UserError(f"{folder}: not a folder; give the folder that holds the pictures")
     # Hidden files: macOS leaves "._0001.png" beside what it copies.
-    found = (
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
-    )
+    try:
+        found = [
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
+        ]
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror}); check who may read it") from None
     pictures = sorted(found, key=lambda path: path.name)
     if not pictures:
         kinds = ", ".join(sorted(kind[1:] for kind in EXTENSIONS))

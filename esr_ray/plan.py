@@ -18,6 +18,8 @@ from esr_ray.space.space import Space, make_space
 from esr_ray.space.user_block import BlockSource, load_user_block, read_blocks
 from esr_ray.tasks.super_resolution import PicturePlan, open_benchmarks, open_pictures, plan_pictures
 
+LOCK_PATIENCE_S = 3.0
+"""How long a resume waits for a search that is just ending to let go of its folder."""
 _JOURNAL_BYTES = 20_000
 """For each candidate: journal, population and TensorBoard."""
 
@@ -64,7 +66,7 @@ def check_experiment(config: Config, folder: RunFolder, pictures_here: bool, res
 
 def _check_free(folder: RunFolder) -> None:
     """Raise UserError where another search runs in the folder (it is looked at again when the run begins)."""
-    os.close(lock(folder))
+    os.close(lock(folder, LOCK_PATIENCE_S))
 
 
 def _needed_bytes(config: Config, reach: Reach) -> int:

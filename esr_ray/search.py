@@ -76,9 +76,13 @@ def _parser() -> argparse.ArgumentParser:
 def _search(options: argparse.Namespace, console: Console) -> int:
     config, folder = _experiment(options, console)
     resume = options.resume is not None
+    remote = (options.address or "").startswith("ray://")
+    if remote and resume:
+        raise UserError(
+            "--resume with ray://: the run folder is on the cluster's head; resume there, with --address auto"
+        )
     from esr_ray.plan import check_experiment
 
-    remote = (options.address or "").startswith("ray://")
     checked = check_experiment(config, folder, pictures_here=not remote, resume=resume)
     if options.dry_run:
         from esr_ray.runtime.dry_run import print_plan
@@ -89,20 +93,20 @@ def _search(options: argparse.Namespace, console: Console) -> int:
     from esr_ray.runtime.client import connection, follow, start_driver
     from esr_ray.runtime.driver import DriverSetup
 
-    print_line(console, f"run folder: {folder.path}")
+    print_line(console, f"run folder: {folder.path} (needs about {checked.needed_bytes / 1e6:,.0f} MB)")
     setup = DriverSetup(str(folder.path), config, checked.blocks, resume, options.retry_failed)
     with connection(options.address), watching(console) as show:
         outcome = follow(start_driver(setup), show)
+    # From elsewhere the user must be told where the results are.
+    place = f"\nrun folder: {outcome.folder} on {outcome.host}" if remote else ""
     if outcome.kind == "error":
-        raise UserError(outcome.message)
+        raise UserError(outcome.message + place)
     if outcome.kind == "stopped":
-        print(outcome.message, file=sys.stderr)
+        print(outcome.message + place, file=sys.stderr)
         return 130
     if not remote:
         _print_report(folder, config, console)
-    else:
-        print_line(console, f"run folder: {outcome.folder} on {outcome.host}")
-    print(outcome.message)
+    print(outcome.message + place)
     return 0
 
 

@@ -61,7 +61,7 @@ def test_pictures_positions_and_flips_are_uniform():
 def test_too_small_pictures_are_named():
     pairs = [tagged("large", 64, 64, 2), tagged("small", 70, 20, 2)]
     check_crop_size(pairs, 20)
-    with pytest.raises(UserError, match=r"small has only 20x70 LR pixels; set crop_size to at most 20"):
+    with pytest.raises(UserError, match=r"small has only 20x70 LR pixels; set it to at most 20"):
         check_crop_size(pairs, 24)
 
 

@@ -145,7 +145,11 @@ TRAINED = {
     "event": "trained",
     "id": 0,
     "checkpoint": "checkpoints/final.ckpt",
-    "seconds": {"compile": 1.0, "steps": 2.0, "evaluation": 0.5},
+    "arch": ["S_1_4_4", "C_1_4_8"],
+    "seconds": {"compile": 1.0, "steps": 2.0, "evaluation": 0.0},
+}
+REPORTED = {
+    "event": "reported",
     "sets": [
         {
             "name": "test",
@@ -170,7 +174,7 @@ def test_closing_line_reads_as_that_of_the_reference():
 
 def test_result_holds_the_best_and_the_report():
     best = Individual(candidate(3, 1), 30.5)
-    content = json.loads(result_json(best, replay([TRAINED])))
+    content = json.loads(result_json(best, replay([TRAINED, REPORTED])))
     assert content["best"] == {
         "id": 3,
         "arch": ["S_1_4_4", "C_1_4_8"],
@@ -181,8 +185,23 @@ def test_result_holds_the_best_and_the_report():
         "parents": [0, 1],
         "operator": "random",
     }
-    assert content["full_training"] == {key: TRAINED[key] for key in ("checkpoint", "seconds", "sets")}
+    assert content["full_training"] == {
+        "checkpoint": TRAINED["checkpoint"],
+        "seconds": TRAINED["seconds"],
+        "sets": REPORTED["sets"],
+    }
     assert "full_training" not in json.loads(result_json(best, replay([])))
+
+
+def test_result_leaves_out_the_report_of_an_older_winner():
+    best = Individual(candidate(3, 1), 30.5)
+    older = {**TRAINED, "arch": ["S_1_4_4"]}
+    assert "full_training" not in json.loads(result_json(best, replay([older, REPORTED])))
+
+
+def test_a_new_full_training_makes_the_report_void():
+    assert replay([TRAINED, REPORTED]).reported == REPORTED
+    assert replay([TRAINED, REPORTED, TRAINED]).reported is None
 
 
 @pytest.mark.parametrize("events", [[], [finished(0)]])
@@ -191,4 +210,7 @@ def test_report_of_nothing_trained_is_empty(events):
 
 
 def test_report_has_each_picture_and_the_mean():
-    assert report_rows(replay([TRAINED])) == [("test", "cat", FIGURES, BICUBIC), ("test", "mean", FIGURES, BICUBIC)]
+    assert report_rows(replay([TRAINED, REPORTED])) == [
+        ("test", "cat", FIGURES, BICUBIC),
+        ("test", "mean", FIGURES, BICUBIC),
+    ]

@@ -247,7 +247,8 @@ def test_the_winner_is_trained_reported_and_saved(home: Path, search: Callable[.
     (trained,) = of_kind(folder, "trained")
     best = max(of_kind(folder, "finished"), key=lambda one: one["psnr_y"])
     assert trained["id"] == best["id"]
-    (report,) = trained["sets"]
+    (reported,) = of_kind(folder, "reported")
+    (report,) = reported["sets"]
     assert len(report["pictures"]) == 3
     assert report["bicubic"]["psnr_y"] == pytest.approx(32.52, abs=0.01)
     assert "astronaut" in command.output()
@@ -257,6 +258,25 @@ def test_the_winner_is_trained_reported_and_saved(home: Path, search: Callable[.
     parameters, spec = load_checkpoint(folder / trained["checkpoint"])
     assert list(spec.arch) == trained["arch"]
     assert sum(value.size for value in parameters.values()) == best["params"]
+
+
+def test_resume_does_only_what_differs(home: Path, search: Callable[..., Command]) -> None:
+    """Goes on from the test before: the same again, and then with a benchmark."""
+    folder = home / "whole"
+    assert folder.is_dir(), "runs after test_the_winner_is_trained_reported_and_saved"
+    before = len(of_kind(folder, "trained")), len(of_kind(folder, "reported"))
+    again = search("--resume", str(folder))
+    assert again.wait() == 0, again.output()
+    assert (len(of_kind(folder, "trained")), len(of_kind(folder, "reported"))) == before
+    pictures = home / "benchmark"
+    pictures.mkdir()
+    from esr_ray.data.samples import sample_files
+
+    (pictures / "coffee.png").write_bytes(sample_files()["test"][2].read_bytes())
+    more = search("--resume", str(folder), "--set", f"benchmarks=[{{name: Mine, hr: {pictures}}}]")
+    assert more.wait() == 0, more.output()
+    assert len(of_kind(folder, "trained")) == before[0], "nothing is trained for another report"
+    assert [part["name"] for part in of_kind(folder, "reported")[-1]["sets"]] == ["test", "Mine"]
 
 
 def test_dry_run_prints_the_plan_and_leaves_nothing(home: Path, search: Callable[..., Command]) -> None:

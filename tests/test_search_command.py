@@ -267,7 +267,7 @@ def test_picture_in_two_sets(fails, case):
 
 def test_pictures_smaller_than_a_crop(fails, case):
     case.set("full_training.crop_size", 48)
-    assert "has only 32x32 LR pixels; set crop_size to at most 32" in fails(case.write())
+    assert "full_training.crop_size 48: 0 has only 32x32 LR pixels; set it to at most 32" in fails(case.write())
 
 
 def test_too_few_pictures(fails, case):

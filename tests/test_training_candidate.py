@@ -18,7 +18,7 @@ from esr_ray.space.counts import network_cost
 from esr_ray.training.candidate import train_candidate
 from esr_ray.training.checkpoint import load_checkpoint
 from esr_ray.training.evaluation import batches, measure, measure_bicubic
-from esr_ray.training.final import train_fully
+from esr_ray.training.final import report_on_checkpoint, train_fully
 from esr_ray.training.loop import CurvePoint, Diverged, train
 from esr_ray.training.plain import PlainNetwork
 from esr_ray.training.result import Trained
@@ -142,9 +142,26 @@ def test_bicubic_is_measured_as_the_network_is() -> None:
     assert 10 < one.quality.psnr_y < 60
 
 
-def test_full_training_reports_each_set_beside_bicubic() -> None:
-    full = train_fully(SPEC, config(steps=5, average_weights=0.9), PAIRS[:3], [("test", PAIRS[3:])], seed=1)
-    (report,) = full.sets
+def test_full_training_and_its_report_are_of_one_network() -> None:
+    full = train_fully(SPEC, config(steps=5, average_weights=0.9), PAIRS[:3], seed=1)
+    (report,) = report_on_checkpoint(full.weights, config(), [("test", PAIRS[3:])])
     assert report.name == "test"
     assert report.bicubic == mean_quality([one.quality for one in measure_bicubic(PAIRS[3:], 2)])
     assert report.pictures[0].network == report.network
+    assert report_on_checkpoint(full.weights, config(), [("test", PAIRS[3:])]) == (report,)
+
+
+def test_a_long_training_looks_at_its_loss_between_the_points_of_its_curve() -> None:
+    told: list[CurvePoint] = []
+    curve = train(Fake([1.0] * 8000), PAIRS, config(steps=8000, batch_size=1, crop_size=8), 2, 5, told.append)  # type: ignore[arg-type]
+    assert len(curve) == 20
+    assert [point.step for point in told] == list(range(200, 8001, 200))
+
+
+def test_pynative_mode_trains_to_the_same_result(trained: Trained) -> None:
+    use_target("CPU", "pynative")
+    try:
+        again = train_candidate(SPEC, config(), PAIRS[:3], PAIRS[3:], seed=1)
+    finally:
+        use_target("CPU", "graph")
+    assert again.quality.psnr_y == pytest.approx(trained.quality.psnr_y, abs=0.01)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from esr_ray.config.load import section_models
 from esr_ray.config.schema import Config, CosineSchedule, MultiStepSchedule
 
 HEAD = """\
@@ -27,7 +28,7 @@ def configuration_page() -> str:
     """The page as Markdown: a table for each section."""
     parts = [HEAD, _section("Top level", "", Config)]
     for name, field in Config.model_fields.items():
-        for model in _models(field.annotation):
+        for model in section_models(field.annotation):
             parts += _pages(name, model)
     return "\n".join(parts)
 
@@ -35,7 +36,7 @@ def configuration_page() -> str:
 def _pages(path: str, model: type[BaseModel]) -> list[str]:
     pages = [_section(f"`{path}`", path, model)]
     for name, field in model.model_fields.items():
-        for nested in _models(field.annotation):
+        for nested in section_models(field.annotation):
             kind = {CosineSchedule: " (type: cosine)", MultiStepSchedule: " (type: multistep)"}.get(nested, "")
             # Both trainings have the same schedules, and all sets of pictures the same folders: told once.
             if path != "full_training" and not (path == "data" and name in ("validation", "test")):
@@ -47,7 +48,7 @@ def _section(title: str, path: str, model: type[BaseModel]) -> str:
     doc = (model.__doc__ or "").strip()
     lines = [f"## {title}\n", f"{doc}\n", "| key | type | default | meaning |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
-        nested = _models(field.annotation)
+        nested = section_models(field.annotation)
         default = "required" if field.default is PydanticUndefined else _default(field.default)
         meaning = (
             field.description or (nested[0].__doc__ or "").strip().splitlines()[0] if nested else field.description
@@ -60,12 +61,6 @@ def _default(value: Any) -> str:
     if isinstance(value, BaseModel):
         return "its defaults"
     return f"`{json.dumps(value)}`"
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]
 
 
 def _type(annotation: Any) -> str:

@@ -57,9 +57,11 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Loaded:
     """
     content = read_yaml(path)
     warnings: tuple[str, ...] = ()
+    where = str(path)
     if is_reference(content):
         content, warnings = translate(content, str(path))
-    return Loaded(check_config(with_overrides(content, overrides), str(path)), warnings)
+        where = f"{path} (translated from the reference's layout)"
+    return Loaded(check_config(with_overrides(content, overrides), where), warnings)
 
 
 def with_overrides(content: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -201,8 +203,8 @@ def _follow(loc: Iterable[str | int]) -> tuple[list[str | int], list[type[BaseMo
             path.append(part)
         elif fields is not None:
             path.append(part)
-            if index < len(parts) - 1 or _models(fields[part].annotation):
-                models = _models(fields[part].annotation)
+            if index < len(parts) - 1 or section_models(fields[part].annotation):
+                models = section_models(fields[part].annotation)
         elif tagged := [model for model in models if _tag(model) == part]:
             models = tagged
         elif models and index == len(parts) - 1:
@@ -235,17 +237,18 @@ def _description(fault: _Fault) -> str:
     return f"give it ({fields[0].description})" if fields and fields[0].description else "give it"
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
+def section_models(annotation: Any) -> list[type[BaseModel]]:
+    """The sections among the types that a key may have."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]
+    return [model for part in get_args(annotation) for model in section_models(part)]
 
 
 def key_paths(model: type[BaseModel], prefix: str = "") -> list[str]:
     """All key paths of a configuration section, such as evolution.num_generation."""
     paths = []
     for name, field in model.model_fields.items():
-        nested = _models(field.annotation)
+        nested = section_models(field.annotation)
         paths.append(prefix + name)
         for one in nested:
             paths += key_paths(one, f"{prefix}{name}.")

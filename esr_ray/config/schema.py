@@ -214,6 +214,14 @@ class Config(_Section):
     output: OutputConfig = OutputConfig()
 
     @model_validator(mode="after")
+    def _benchmark_names_differ(self) -> Config:
+        names = ["test", *(one.name for one in self.benchmarks)]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"two sets to report on are called {twice[0]}; rename one (test is the name of data.test)")
+        return self
+
+    @model_validator(mode="after")
     def _pipeline_in_order(self) -> Config:
         order = ["search", "full_training", "benchmarks"]
         if not self.pipeline or list(self.pipeline) != order[: len(self.pipeline)]:

@@ -47,14 +47,14 @@ def sample_batch(
     return _as_floats(lr), _as_floats(hr)
 
 
-def check_crop_size(pairs: Sequence[PicturePair], crop_size: int) -> None:
-    """Raise UserError naming the first picture whose LR side is below `crop_size` (LR pixels)."""
+def check_crop_size(pairs: Sequence[PicturePair], crop_size: int, key: str = "crop_size") -> None:
+    """Raise UserError naming `key` and the first picture whose LR side is below `crop_size` (LR pixels)."""
     for pair in pairs:
         height, width = pair.lr.shape[:2]
         if min(height, width) < crop_size:
             raise UserError(
-                f"crop_size {crop_size}: {pair.name} has only {width}x{height} LR pixels; "
-                f"set crop_size to at most {min(min(p.lr.shape[:2]) for p in pairs)} or remove small pictures"
+                f"{key} {crop_size}: {pair.name} has only {width}x{height} LR pixels; "
+                f"set it to at most {min(min(p.lr.shape[:2]) for p in pairs)} or remove small pictures"
             )
 
 

@@ -53,18 +53,20 @@ def store_spec(sets: PictureSets, scale: int) -> StoreSpec:
     return StoreSpec((("train", sets.train), ("validation", sets.validation), ("test", sets.test)), scale)
 
 
-def open_store(spec: StoreSpec, cache_dir: Path) -> Store:
+def open_store(spec: StoreSpec, cache_dir: Path, checksum: str | None = None) -> Store:
     """Open the store of `spec`, building it first where `cache_dir` has none or a damaged one.
 
     Processes that open the same store at once build it once: the others wait. Looking for it reads the picture files
-    (for their checksums) but decodes none. UserError for whatever is wrong with a picture, a pair or the disk, see
-    `esr_ray.data.build`.
+    (for their checksums) but decodes none; where `checksum` is given, and this node has that store, not even that.
+    UserError for whatever is wrong with a picture, a pair or the disk, see `esr_ray.data.build`.
     """
     names = [name for name, _ in spec.sets]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"two sets of pictures are called {twice[0]}; rename one (a benchmark may not be called test)")
-    checksum = _checksum(spec)
-    index = _valid_index(cache_dir, checksum)
+    index = None if checksum is None else _valid_index(cache_dir, checksum)
+    if checksum is None or index is None:
+        checksum = _checksum(spec)
+        index = _valid_index(cache_dir, checksum)
     built = False
     if index is None:
         try:

@@ -112,7 +112,7 @@ class Board:
         self._writer.add_scalar("full_training/loss", loss, step)
 
     def report(self, event: Event) -> None:
-        """PSNR of the trained network and of bicubic on each set; from a `trained` event."""
+        """PSNR of the trained network and of bicubic on each set; from a `reported` event."""
         for part in event["sets"]:
             self._writer.add_scalar(f"report_psnr_y/{part['name']}_network", part["network"]["psnr_y"], 0)
             self._writer.add_scalar(f"report_psnr_y/{part['name']}_bicubic", part["bicubic"]["psnr_y"], 0)

@@ -41,6 +41,7 @@ class History:
     starts: dict[int, int] = field(default_factory=dict)
     under_way: set[int] = field(default_factory=set)
     trained: Event | None = None
+    reported: Event | None = None
     closed: Event | None = None
 
     @property
@@ -78,7 +79,9 @@ class History:
         elif kind == "retry":
             self.retries.append((event["id"], event["before_generation"]))
         elif kind == "trained":
-            self.trained = event
+            self.trained, self.reported = event, None
+        elif kind == "reported":
+            self.reported = event
         elif kind == "resumed":
             self.closed = None
         elif kind == "closed":

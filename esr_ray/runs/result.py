@@ -28,7 +28,7 @@ def closing_line(best: Individual, history: History) -> str:
 def report_rows(history: History) -> list[tuple[str, str, dict[str, float], dict[str, float]]]:
     """(set, picture or "mean", network's figures, bicubic's figures) of the trained network; empty without one."""
     rows = []
-    for part in (history.trained or {}).get("sets", []):
+    for part in (history.reported or {}).get("sets", []):
         rows += [(part["name"], one["name"], one["network"], one["bicubic"]) for one in part["pictures"]]
         rows.append((part["name"], "mean", part["network"], part["bicubic"]))
     return rows
@@ -49,6 +49,8 @@ def result_json(best: Individual, history: History) -> str:
             "operator": candidate.operator,
         }
     }
-    if history.trained is not None:
-        content["full_training"] = {key: history.trained[key] for key in ("checkpoint", "seconds", "sets")}
+    # A run that went further without training its new winner has the report of an older one.
+    if history.trained is not None and history.trained["arch"] == list(candidate.arch):
+        content["full_training"] = {key: history.trained[key] for key in ("checkpoint", "seconds")}
+        content["full_training"]["sets"] = (history.reported or {}).get("sets", [])
     return json.dumps(content, indent=2) + "\n"

@@ -14,7 +14,6 @@ class Status:
     num_generation: int = 0
     finished: int = 0
     failed: int = 0
-    under_way: int = 0
     expected: int = 0
     devices: int = 0
     busy: int = 0

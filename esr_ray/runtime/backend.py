@@ -51,10 +51,6 @@ BackendEvent = Started | Finished | Failed | Lost
 class Backend(Protocol):
     """Trains candidates on its devices, in the order of their submission."""
 
-    @property
-    def devices(self) -> int:
-        """Devices that train candidates."""
-
     def submit(self, candidates: Sequence[Candidate]) -> None:
         """Take a generation (or candidates that were lost) to train."""
 

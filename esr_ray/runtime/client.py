@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from esr_ray.errors import UserError
@@ -34,13 +34,14 @@ def connection(address: str | None) -> Iterator[None]:
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if address is None:
-            # A cluster's address in the environment is not meant: without --address a search stays on this machine.
-            os.environ.pop("RAY_ADDRESS", None)
-            ray.init(include_dashboard=False, **options)
+            # Cores that this process may use: Ray counts those of the machine.
+            ray.init(address="local", num_cpus=len(os.sched_getaffinity(0)), include_dashboard=False, **options)
         else:
             ray.init(address=address, **options)
-    except (ConnectionError, RayError, ValueError, RuntimeError) as error:
+    except (OSError, ImportError, RayError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if address is None:
+            raise UserError(f"Ray could not be started on this machine: {reason}") from None
         raise UserError(f"--address {address}: no Ray cluster could be reached: {reason}") from None
     try:
         yield
@@ -106,3 +107,7 @@ def _outcome(running: ray.ObjectRef) -> Outcome:
         return outcome
     except RayActorError as error:
         raise UserError(f"the driver died and could not be restarted: {str(error).strip().splitlines()[0]}") from None
+    except RayTaskError as error:
+        # A defect of ours: the run can be resumed all the same.
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UserError(f"the driver failed: {reason}; where it did: {str(error).strip()}") from None

@@ -10,13 +10,25 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import time
 from pathlib import Path
 
 _held: list[int] = []
 
 
-def pin_to_free_core() -> int | None:
+PATIENCE_S = 3.0
+"""How long to wait for an evaluator that is just dying to let go of its core."""
+
+
+def pin_to_free_core(patience_s: float = PATIENCE_S) -> int | None:
     """Pin this process, before it starts threads, to an allowed core that no evaluator has; None if all are taken."""
+    deadline = time.monotonic() + patience_s
+    while (core := _try_cores()) is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return core
+
+
+def _try_cores() -> int | None:
     folder = Path(tempfile.gettempdir()) / f"esr_ray-cores-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for core in sorted(os.sched_getaffinity(0)):

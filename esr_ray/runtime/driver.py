@@ -10,7 +10,7 @@ import platform
 import socket
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,8 @@ from esr_ray.space.user_block import BlockSource, load_blocks
 from esr_ray.tasks.super_resolution import open_pictures, plan_pictures
 from esr_ray.training.evaluation import measure_bicubic
 
-LOCK_PATIENCE_S = 15.0
-"""How long a restarted driver waits for the one that died to let go of the run folder."""
+LOCK_PATIENCE_S = 10.0
+"""How long a driver waits for one that is dying to let go of the run folder."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,8 @@ class Driver:
             descriptor = self._take_folder()
         except UserError as error:
             return self._outcome("error", str(error))
+        except OSError as error:
+            return self._outcome("error", f"{error.filename or self.folder.path}: {error.strerror}")
         # Held by the open descriptor until the process ends: two drivers never write one journal.
         self._descriptor = descriptor
         journal = None
@@ -133,7 +135,7 @@ class Driver:
                 f"{self.folder.path}: is already a run folder; go on with it by --resume {self.folder.path}"
             )
         self.folder.path.mkdir(parents=True, exist_ok=True)
-        descriptor = lock(self.folder, LOCK_PATIENCE_S if self.restarted else 0.0)
+        descriptor = lock(self.folder, LOCK_PATIENCE_S)
         create(self.folder, self.setup.config, {source.name: source.text for source in self.setup.blocks})
         return descriptor
 
@@ -148,6 +150,7 @@ class Driver:
         recorder.update(phase="pictures")
         plan = plan_pictures(config)
         pictures = open_pictures(plan, config)
+        plan = replace(plan, checksum=pictures.checksum)
         for note in (*plan.notes, *pictures.notes):
             recorder.say(note)
         bicubic = mean_quality([one.quality for one in measure_bicubic(pictures.validation, config.task.scale)])
@@ -226,9 +229,9 @@ class Driver:
         if journal is not None:
             try:
                 journal.append("closed", {"reason": kind, "message": message})
-            except UserError as error:
-                # The disk is full: the message that the user gets says so.
-                message = str(error)
+            except (UserError, OSError) as error:
+                # The disk is full, or fails: the message that the user gets says so.
+                message = f"{message}; {error}" if kind == "error" else str(error)
         return self._outcome(kind, message)
 
     def _outcome(self, kind: str, message: str) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import ray
 from rich.console import Console
@@ -19,7 +20,7 @@ from esr_ray.runtime.placement import Placement, decide_placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.training.result import Seconds
-from esr_ray.view import duration
+from esr_ray.view import duration, print_line
 
 TRIAL_STEPS = 5
 """Steps of the trial training."""
@@ -38,8 +39,7 @@ class Expected:
 def print_plan(experiment: Experiment, address: str | None, console: Console) -> None:
     """Print space, budget, evaluations, devices and time. Raises UserError where a trial candidate fails."""
 
-    def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    say = partial(print_line, console)
 
     config, space, reach = experiment.config, experiment.space, experiment.reach
     names = len(space.vocabulary.names)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import psutil
 import ray
 
-from esr_ray.errors import UserError
+from esr_ray.errors import DISK_FULL, UserError
 from esr_ray.runtime.cores import pin_to_free_core
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.runtime.target import use_target
@@ -74,11 +74,22 @@ class Evaluator:
             )
         except (Diverged, UserError) as error:
             reason = str(error)
+        except MemoryError:
+            raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
+                # This node's trouble, not the candidate's.
+                raise
             # Whatever a network raises is its own failure: the search goes on without it.
             reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
         release_memory()
-        return Reply(trained, reason, psutil.Process().memory_info().rss / 2**20)
+        return Reply(trained, reason, private_mb())
+
+
+def private_mb() -> float:
+    """Resident memory of this process in MB, without what it shares: pages of the pictures are no growth of its own."""
+    memory = psutil.Process().memory_info()
+    return (memory.rss - memory.shared) / 2**20
 
 
 def _device_name(target: str, core: int | None) -> str:

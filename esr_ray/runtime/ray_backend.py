@@ -20,6 +20,11 @@ from esr_ray.runtime.setup import WorkerSetup, worker_environment
 
 START_TRIES = 3
 """Times in a row that an evaluator may fail to start before the search gives up."""
+DEADLINE_FACTOR = 10
+LEAST_DEADLINE_S = 600.0
+"""Without candidate_timeout_s a candidate may take ten times what the slowest took, and ten minutes at least."""
+PATIENCE_S = 30.0
+"""After so many seconds in which no evaluator has started, the user is told what is waited for."""
 
 
 @dataclass
@@ -52,21 +57,15 @@ class RayBackend:
         self._queue: deque[tuple[int, ray.ObjectRef]] = deque()
         self._events: deque[BackendEvent] = deque()
         self._failed_starts = 0
+        self._slowest_s = 0.0
+        self._waiting_since = 0.0
         self._workers: list[_Worker] = []
-
-    @property
-    def devices(self) -> int:
-        return self.placement.evaluators
-
-    @property
-    def busy(self) -> int:
-        """Devices that train a candidate now."""
-        return sum(worker.candidate_id is not None for worker in self._workers)
 
     def submit(self, candidates: Sequence[Candidate]) -> None:
         if not self._workers:
             # Not before there is something to train: a run that only has its report to make needs none.
             self._workers = [self._start() for _ in range(self.placement.evaluators)]
+            self._waiting_since = time.monotonic()
         if candidates:
             reference = ray.put({one.id: one for one in candidates})
             self._queue.extend((one.id, reference) for one in candidates)
@@ -77,6 +76,7 @@ class RayBackend:
         if not self._events:
             self._wait(timeout_s)
             self._give_up_late()
+            self._say_waiting()
         return self._events.popleft() if self._events else None
 
     def cancel(self) -> None:
@@ -135,7 +135,13 @@ class RayBackend:
         try:
             reply: Reply = ray.get(future)
         except RayTaskError as error:
-            self._events.append(Failed(candidate_id, _innermost(error)))
+            if not isinstance(error.cause, MemoryError | OSError | RayError):
+                self._events.append(Failed(candidate_id, _innermost(error)))
+                return
+            # Trouble of the node: elsewhere, or in a new process, it may succeed.
+            self._events.append(Lost(candidate_id, f"{ready.device} of {ready.node}: {_innermost(error)}"))
+            ray.kill(worker.actor)
+            self._replace(worker)
             return
         except RayError as error:
             self._events.append(Lost(candidate_id, f"{ready.device} of {ready.node}: {_died(error)}"))
@@ -145,6 +151,7 @@ class RayBackend:
             self._events.append(Failed(candidate_id, reply.reason or "no reason given"))
         else:
             self._events.append(Finished(candidate_id, ready.device, ready.node, reply.trained))
+            self._slowest_s = max(self._slowest_s, time.monotonic() - worker.since)
         if reply.rss_mb > self.setup.config.runtime.memory_limit_mb:
             self.say(
                 f"evaluator on {ready.device} of {ready.node} has grown to {reply.rss_mb:,.0f} MB "
@@ -153,8 +160,18 @@ class RayBackend:
             ray.kill(worker.actor)
             self._replace(worker)
 
+    def _say_waiting(self) -> None:
+        """Tell once that no evaluator starts: the cluster may be in use."""
+        if any(worker.ready is not None for worker in self._workers):
+            self._waiting_since = float("inf")
+        elif time.monotonic() - self._waiting_since > PATIENCE_S:
+            self._waiting_since = float("inf")
+            kind = self.placement.resource
+            free = int(ray.available_resources().get(kind, 0))
+            self.say(f"waiting for evaluators to start: {free} of the {kind}s that Ray has are free now")
+
     def _give_up_late(self) -> None:
-        limit = self.setup.config.runtime.candidate_timeout_s
+        limit = self._deadline_s()
         if limit is None:
             return
         for worker in list(self._workers):
@@ -164,10 +181,17 @@ class RayBackend:
                 and time.monotonic() - worker.since > limit
             ):
                 self._events.append(
-                    Failed(worker.candidate_id, f"passed its deadline of {limit:g} s (runtime.candidate_timeout_s)")
+                    Failed(worker.candidate_id, f"passed its deadline of {limit:.0f} s (runtime.candidate_timeout_s)")
                 )
                 ray.kill(worker.actor)
                 self._replace(worker)
+
+    def _deadline_s(self) -> float | None:
+        """Seconds that a candidate may take: those configured, or many times what the slowest took so far."""
+        configured = self.setup.config.runtime.candidate_timeout_s
+        if configured is not None or not self._slowest_s:
+            return configured
+        return max(LEAST_DEADLINE_S, DEADLINE_FACTOR * self._slowest_s)
 
     def _replace(self, worker: _Worker) -> None:
         self._workers[self._workers.index(worker)] = self._start()

@@ -143,6 +143,11 @@ class Recorder:
             best = self._status.best_psnr
             if best is None or event["psnr_y"] > best:
                 self.update(best_psnr=event["psnr_y"], best_id=event["id"])
+        if self.history.trained is not None:
+            for step, loss in self.history.trained["curve"]:
+                self.board.training_loss(step, loss)
+        if self.history.reported is not None:
+            self.board.report(self.history.reported)
         self.update(expected=expected)
         self._count()
 

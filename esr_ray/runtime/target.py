@@ -13,5 +13,6 @@ def use_target(target: str, mode: str) -> None:
     ms.set_context(mode=ms.GRAPH_MODE if mode == "graph" else ms.PYNATIVE_MODE)
     if target == "Ascend":
         ms.set_device("Ascend", 0)
-    else:
+    elif ms.get_context("device_target") != "CPU":
+        # Only where it is another: MindSpore takes no device once one is in use.
         ms.set_device("CPU")

@@ -48,12 +48,24 @@ def load_user_block(path: str | Path) -> BlockType:
             raise UserError(f"{path}: must define a function {function}(convs, growth, out, in_channels)")
 
     def cost(block: Block, in_channels: int) -> Cost:
-        params, mult_adds = module.cost(block.convs, block.growth, block.out, in_channels)
-        return Cost(int(params), float(mult_adds))
+        call = f"cost({block.convs}, {block.growth}, {block.out}, {in_channels})"
+        try:
+            params, mult_adds = module.cost(block.convs, block.growth, block.out, in_channels)
+            counted = Cost(int(params), float(mult_adds))
+        except Exception as error:
+            raise UserError(f"{path}: {call} raised {type(error).__name__}: {error}") from error
+        if counted.params < 0 or not counted.mult_adds >= 0:
+            raise UserError(
+                f"{path}: {call} gave {params!r}, {mult_adds!r}; give parameters and mult-adds, none below 0"
+            )
+        return counted
 
     def illegal(block: Block) -> str | None:
         rule = getattr(module, "illegal", None)
-        return None if rule is None else rule(block.convs, block.growth, block.out)
+        try:
+            return None if rule is None else rule(block.convs, block.growth, block.out)
+        except Exception as error:
+            raise UserError(f"{path}: illegal(...) raised {type(error).__name__}: {error} for {block.name}") from error
 
     block_type = BlockType(letter, illegal, cost, module)
     register_block_type(block_type)

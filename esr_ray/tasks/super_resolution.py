@@ -22,6 +22,8 @@ class PicturePlan:
     benchmarks: tuple[StoreSpec, ...]
     cache_dir: str | None
     notes: tuple[str, ...]
+    checksum: str | None = None
+    """That of `sets` once somebody has opened them: others need not read all files to find the store."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,10 @@ def open_pictures(plan: PicturePlan, config: Config) -> Pictures:
 
     Raises UserError for pictures that are corrupt, mismatched, misaligned, in two sets, or smaller than a crop.
     """
-    store = open_store(plan.sets, cache_dir(plan))
-    for training in (config.fast_training, config.full_training):
-        check_crop_size(store.sets["train"], training.crop_size)
+    store = open_store(plan.sets, cache_dir(plan), plan.checksum)
+    check_crop_size(store.sets["train"], config.fast_training.crop_size, "fast_training.crop_size")
+    if "full_training" in config.pipeline:
+        check_crop_size(store.sets["train"], config.full_training.crop_size, "full_training.crop_size")
     validation = validation_crops(store.sets["validation"], config.data.validation_size, config.data.validation_crops)
     return Pictures(store.sets["train"], validation, store.sets["test"], store.checksum, store.notes)
 

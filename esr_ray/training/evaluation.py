@@ -13,7 +13,9 @@ from esr_ray.metrics import Quality, quality, to_uint8
 from esr_ray.training.network import TrainableNetwork
 
 BATCH = 8
-"""Pictures of one size that are predicted at once; the last batch is filled up, so that one shape is compiled."""
+"""Pictures of one size that are predicted at once, at most; the last batch is filled up: one shape is compiled."""
+BATCH_PIXELS = 2**18
+"""LR pixels that are predicted at once, at most (but always one picture): a wide block keeps 1 KB for each."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ def to_input(pictures: Sequence[np.ndarray]) -> np.ndarray:
 def batches(pairs: Sequence[PicturePair]) -> list[tuple[list[int], np.ndarray]]:
     """What is predicted together: indices, and the input (B, 3, h, w) with the last picture repeated to fill up."""
     result = []
-    for indices in shapes_of(pairs).values():
-        size = min(BATCH, len(indices))
+    for (height, width), indices in shapes_of(pairs).items():
+        size = max(1, min(BATCH, len(indices), BATCH_PIXELS // (height * width)))
         for start in range(0, len(indices), size):
             part = indices[start : start + size]
             filled = part + [part[-1]] * (size - len(part))

@@ -1,4 +1,4 @@
-"""The full training of one network, and its report on the test set and the benchmarks, beside bicubic."""
+"""The full training of one network, and its report on sets of pictures, beside bicubic."""
 
 from __future__ import annotations
 
@@ -21,44 +21,35 @@ def train_fully(
     spec: NetworkSpec,
     config: TrainingConfig,
     train_pairs: Sequence[PicturePair],
-    report_sets: Sequence[tuple[str, Sequence[PicturePair]]],
     seed: int,
     report: Callable[[CurvePoint], None] | None = None,
 ) -> FullyTrained:
-    """Train a network for the whole of `config` and measure it on each of `report_sets`, (name, pictures).
-
-    Raises Diverged where the loss is no number.
-    """
+    """Train a network for the whole of `config`. Raises Diverged where the loss is no number."""
     started = time.perf_counter()
     network = PlainNetwork(spec, config, seed)
     network.compile(*sample_batch(train_pairs, seed, 1, config.batch_size, config.crop_size, spec.scale))
     compiled = time.perf_counter()
     curve = train(network, train_pairs, config, spec.scale, seed, report)
-    trained = time.perf_counter()
-    sets = tuple(report_on(network, name, pairs, spec.scale) for name, pairs in report_sets)
     done = time.perf_counter()
     return FullyTrained(
-        sets=sets,
-        seconds=Seconds(compiled - started, trained - compiled, done - trained),
+        seconds=Seconds(compiled - started, done - compiled, 0.0),
         curve=tuple((point.step, point.loss) for point in curve),
         weights=checkpoint_bytes(network.parameters(), spec),
     )
 
 
-def report_again(
-    spec: NetworkSpec,
-    config: TrainingConfig,
-    weights: bytes,
-    report_sets: Sequence[tuple[str, Sequence[PicturePair]]],
-    seed: int,
-) -> FullyTrained:
-    """Measure a network that was trained before, from its checkpoint, on each of `report_sets`."""
-    started = time.perf_counter()
-    network = PlainNetwork(spec, config, seed)
-    network.load(checkpoint_from_bytes(weights)[0])
-    loaded = time.perf_counter()
-    sets = tuple(report_on(network, name, pairs, spec.scale) for name, pairs in report_sets)
-    return FullyTrained(sets, Seconds(loaded - started, 0.0, time.perf_counter() - loaded), (), weights)
+def report_on_checkpoint(
+    weights: bytes, config: TrainingConfig, sets: Sequence[tuple[str, Sequence[PicturePair]]]
+) -> tuple[SetReport, ...]:
+    """Measure a checkpoint's network, and bicubic, on sets of whole pictures, (name, pictures).
+
+    Raises UserError for a damaged checkpoint.
+    """
+    parameters, spec = checkpoint_from_bytes(weights)
+    # One step: nothing is trained, so no table of rates is needed.
+    network = PlainNetwork(spec, config.model_copy(update={"steps": 1}), seed=0)
+    network.load(parameters)
+    return tuple(report_on(network, name, pairs, spec.scale) for name, pairs in sets)
 
 
 def report_on(network: TrainableNetwork, name: str, pairs: Sequence[PicturePair], scale: int) -> SetReport:

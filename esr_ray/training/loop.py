@@ -14,6 +14,8 @@ from esr_ray.training.network import TrainableNetwork
 
 CURVE_POINTS = 20
 """Points of the loss curve that are kept, each the mean over the steps since the one before."""
+CHECK_STEPS = 200
+"""At least so often the loss is looked at, and reported, in a long training."""
 
 
 class Diverged(Exception):
@@ -39,21 +41,26 @@ def train(
     """Train for `config.steps`; the loss curve.
 
     Crops depend on (seed, step) alone, so every candidate of a run sees the same ones in the same order. `report` is
-    told each point of the curve as it comes. Raises Diverged where the loss is no number.
+    told the mean loss at each point of the curve and every CHECK_STEPS. Raises Diverged where the loss is no number.
     """
     curve: list[CurvePoint] = []
     pending: list[Any] = []
+    since_point: list[float] = []
     every = max(1, config.steps // CURVE_POINTS)
     for step in range(1, config.steps + 1):
         lr, hr = sample_batch(pairs, seed, step, config.batch_size, config.crop_size, scale)
         pending.append(network.step(lr, hr))
-        if step % every == 0 or step == config.steps:
-            losses = [float(loss) for loss in pending]
-            pending.clear()
-            mean = sum(losses) / len(losses)
-            if not math.isfinite(mean):
-                raise Diverged(f"diverged: the loss was no number within steps {step - len(losses) + 1} to {step}")
-            curve.append(CurvePoint(step, mean))
-            if report is not None:
-                report(curve[-1])
+        point = step % every == 0 or step == config.steps
+        if not point and step % CHECK_STEPS:
+            continue
+        losses = [float(loss) for loss in pending]
+        pending.clear()
+        if not all(math.isfinite(loss) for loss in losses):
+            raise Diverged(f"diverged: the loss was no number within steps {step - len(losses) + 1} to {step}")
+        since_point += losses
+        if report is not None:
+            report(CurvePoint(step, sum(losses) / len(losses)))
+        if point:
+            curve.append(CurvePoint(step, sum(since_point) / len(since_point)))
+            since_point.clear()
     return tuple(curve)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
@@ -58,6 +59,8 @@ class PlainNetwork:
 
     def __init__(self, spec: NetworkSpec, config: TrainingConfig, seed: int) -> None:
         self.spec = spec
+        # What a user's block holds beside convolutions is initialised by MindSpore: alike in each process.
+        ms.set_seed(seed % 2**32)
         self._network = ESRN(spec)
         self._weights = {parameter.name: parameter for parameter in self._network.trainable_params()}
         shapes = {name: tuple(parameter.shape) for name, parameter in self._weights.items()}
@@ -76,14 +79,16 @@ class PlainNetwork:
         self._held: dict[str, np.ndarray] = {}
 
     def compile(self, lr: np.ndarray, hr: np.ndarray) -> None:
-        self._step.compile(Tensor(lr), Tensor(hr))
+        if ms.get_context("mode") == ms.GRAPH_MODE:
+            self._step.compile(Tensor(lr), Tensor(hr))
 
     def step(self, lr: np.ndarray, hr: np.ndarray) -> Any:
         self._resume_last()
         return self._step(Tensor(lr), Tensor(hr))
 
     def compile_predict(self, lr: np.ndarray) -> None:
-        self._network.compile(Tensor(lr))
+        if ms.get_context("mode") == ms.GRAPH_MODE:
+            self._network.compile(Tensor(lr))
 
     def predict(self, lr: np.ndarray) -> np.ndarray:
         self._use_averages()

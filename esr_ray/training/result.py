@@ -58,7 +58,6 @@ class SetReport:
 class FullyTrained:
     """A finished full training. `curve` and `weights` as in `Trained`."""
 
-    sets: tuple[SetReport, ...]
     seconds: Seconds
     curve: tuple[tuple[int, float], ...]
     weights: bytes = field(repr=False)
