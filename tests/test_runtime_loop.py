@@ -138,7 +138,7 @@ class Notes:
 def search(path, config, backend, space=SPACE, retry=False, watcher=None, should_stop=lambda: False):
     """One process of a search, begun or resumed as the driver does it: its state and its history."""
     with Journal(path) as journal:
-        history = replay(journal.events)
+        history = replay(journal.found)
         if history.run is None:
             history.add(journal.append("run", {"seed": config.seed}))
         else:
@@ -511,7 +511,7 @@ def recorded(folder, config, backend, retry=False, space=SPACE):
     for path in (folder.path, folder.checkpoints, folder.pictures):
         path.mkdir(exist_ok=True)
     with Journal(folder.journal) as journal:
-        history = replay(journal.events)
+        history = replay(journal.found)
         recorder = Recorder(folder, history, config.evolution.num_generation, 2)
         rng = np.random.default_rng(0)
         hr = rng.integers(0, 256, (16, 16, 3), np.uint8)

@@ -178,7 +178,9 @@ class RuntimeConfig(_Section):
     )
     max_attempts: Count = Field(3, description="how often a candidate is tried whose process or node dies")
     candidate_timeout_s: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="seconds after which a candidate is given up as failed"
+        None,
+        description="seconds after which a candidate is given up as failed; without it ten times what the slowest took "
+        "so far, and ten minutes at least",
     )
     memory_limit_mb: Annotated[int, Field(ge=500)] = Field(
         4096, description="resident memory above which an evaluator is replaced between two candidates"

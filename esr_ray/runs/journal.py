@@ -69,13 +69,16 @@ def read_journal(path: Path) -> tuple[list[Event], int]:
 
 
 class Journal:
-    """An open journal. Raises UserError on a full disk: what was written before stays readable."""
+    """An open journal. `found` are the events that it had when it was opened.
+
+    Raises UserError on a full disk: what was written before stays readable.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.events: list[Event] = []
+        self.found: list[Event] = []
         if path.exists():
-            self.events, good = read_journal(path)
+            self.found, good = read_journal(path)
             if good < path.stat().st_size:
                 os.truncate(path, good)
             elif good and not path.read_bytes().endswith(b"\n"):
@@ -105,7 +108,6 @@ class Journal:
                 ) from None
             raise
         self._size += len(line)
-        self.events.append(event)
         return event
 
     def sync(self) -> None:

@@ -141,7 +141,7 @@ class Driver:
 
     def _run(self, journal: Journal) -> Outcome:
         config = self.setup.config
-        history = replay(journal.events)
+        history = replay(journal.found)
         load_blocks(self.setup.blocks)
         space = make_space(config.space, config.task.scale)
         recorder = Recorder(self.folder, history, config.evolution.num_generation, config.task.scale)
