@@ -12,18 +12,20 @@ from pathlib import Path
 from esr_ray.errors import UserError
 from esr_ray.picture_files import SAMPLE_NAME
 
-# The two views of the motorcycle are a stereo pair: they stay in one set.
+# The two views of the motorcycle are a stereo pair: they stay in one set. They are the validation set because their
+# fine detail tells networks apart (benchmarks/README.md): camera, coins and rocket did so half as well.
 SAMPLE_SETS: dict[str, tuple[str, ...]] = {
     "train": (
         "brick.png",
+        "camera.png",
+        "coins.png",
         "grass.png",
         "gravel.png",
         "hubble_deep_field.jpg",
         "ihc.png",
-        "motorcycle_left.png",
-        "motorcycle_right.png",
+        "rocket.jpg",
     ),
-    "validation": ("camera.png", "coins.png", "rocket.jpg"),
+    "validation": ("motorcycle_left.png", "motorcycle_right.png"),
     "test": ("astronaut.png", "chelsea.png", "coffee.png"),
 }
 
