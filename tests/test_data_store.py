@@ -288,5 +288,5 @@ def test_needed_space_is_what_is_written(tmp_path):
 def test_sample_photographs_make_a_store(tmp_path):
     spec = store_spec(resolve_sets(DataConfig(hr="sample:scikit-image"), 2, 0), 2)
     store = open_store(spec, tmp_path)
-    assert {name: len(pairs) for name, pairs in store.sets.items()} == {"train": 7, "validation": 3, "test": 3}
+    assert {name: len(pairs) for name, pairs in store.sets.items()} == {"train": 8, "validation": 2, "test": 3}
     assert any(note.startswith("5 pictures grey, converted to RGB: brick.png") for note in store.notes)
