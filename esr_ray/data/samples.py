@@ -13,7 +13,7 @@ from esr_ray.errors import UserError
 from esr_ray.picture_files import SAMPLE_NAME
 
 # The two views of the motorcycle are a stereo pair: they stay in one set. They are the validation set because their
-# fine detail tells networks apart (benchmarks/README.md): camera, coins and rocket did so half as well.
+# fine detail tells networks apart better than camera, coins and rocket do (benchmarks/README.md).
 SAMPLE_SETS: dict[str, tuple[str, ...]] = {
     "train": (
         "brick.png",
