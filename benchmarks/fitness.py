@@ -220,7 +220,8 @@ def main() -> None:
         options.json.write_text(
             json.dumps({"archs": archs_text, "params": params.tolist(), "longer": reference.tolist(), **summary})
         )
-    print(f"signal to noise {base['ratio']:.2f}, rank correlation {base['rank_correlation']:.2f}")
+    compared = f", rank correlation {base['rank_correlation']:.2f}" if options.longer else ""
+    print(f"signal to noise {base['ratio']:.2f}{compared}")
 
 
 if __name__ == "__main__":

@@ -212,7 +212,9 @@ def test_other_ways_to_make_lr_are_accepted(tmp_path, scale, method):
         lr = ours // 3
     else:
         lr = np.asarray(Image.fromarray(hr).resize((60, 48), Image.Resampling[method]))
-    open_store(pair_spec(tmp_path, hr, lr, scale), tmp_path / "cache")
+    store = open_store(pair_spec(tmp_path, hr, lr, scale), tmp_path / "cache")
+    (pair,) = [one for pairs in store.sets.values() for one in pairs if np.array_equal(one.hr, hr)]
+    np.testing.assert_array_equal(pair.lr, lr)
 
 
 def test_lr_of_another_picture_is_named(tmp_path):

@@ -119,7 +119,9 @@ def test_second_process_does_not_get_the_folder(holder):
 def test_folder_is_free_when_its_process_was_killed(holder):
     folder, process = holder
     process.send_signal(signal.SIGKILL)
-    os.close(lock(folder, patience_s=30))
+    descriptor = lock(folder, patience_s=30)
+    assert os.fstat(descriptor).st_ino == (folder.path / ".lock").stat().st_ino
+    os.close(descriptor)
 
 
 def test_folder_is_free_when_the_lock_is_closed(tmp_path):
