@@ -6,6 +6,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from esr_ray.config.schema import TrainingConfig
+from esr_ray.networks.spec import NetworkSpec
+
 
 class TrainableNetwork(Protocol):
     """One network with its optimizer. Pictures are float32, RGB in [0, 1]."""
@@ -27,3 +30,9 @@ class TrainableNetwork(Protocol):
 
     def load(self, parameters: dict[str, np.ndarray]) -> None:
         """Take weights over, all by name."""
+
+
+class NetworkMaker(Protocol):
+    """Makes networks under training, with initial weights keyed by the seed."""
+
+    def __call__(self, spec: NetworkSpec, config: TrainingConfig, seed: int) -> TrainableNetwork: ...

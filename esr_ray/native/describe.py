@@ -1,0 +1,52 @@
+"""A network as the integers that the native library reads (`src/network.h`)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from esr_ray.networks.spec import NetworkSpec
+from esr_ray.space.block import parse_block
+
+VERSION = 1
+HEADER = 11
+"""Integers before the first block: version, channels in and out, G0, skip, blocks, stages, and two stages."""
+_SKIPS = ("none", "nearest", "bicubic")
+_TYPES = "SGC"
+
+
+def unsupported(spec: NetworkSpec) -> str | None:
+    """Why the library cannot compute a network, or None."""
+    users = sorted({name for name in spec.arch if parse_block(name).letter not in _TYPES})
+    return f"{users[0]} is a block type of a user's file" if users else None
+
+
+def description_length(blocks: int) -> int:
+    """Integers of the description of a network of so many blocks."""
+    return HEADER + 4 * blocks
+
+
+def tail_stages(base_channels: int, scale: int) -> tuple[tuple[int, int], ...]:
+    """Stages of the upsampler before its last convolution: (channels of the 3x3, factor of the pixel shuffle)."""
+    if scale == 4:
+        return ((4 * base_channels, 2), (4 * base_channels, 2))
+    return ((scale * scale * 3 * base_channels // 4, scale),)
+
+
+def describe(spec: NetworkSpec, length: int | None = None) -> np.ndarray:
+    """(length,) int32, filled up with zeros; without `length` as long as it must be.
+
+    Raises ValueError where the library does not know a block's type, or the network is longer than `length`.
+    """
+    reason = unsupported(spec)
+    if reason is not None:
+        raise ValueError(reason)
+    stages = tail_stages(spec.base_channels, spec.scale)
+    values = [VERSION, 3, 3, spec.base_channels, _SKIPS.index(spec.global_skip), len(spec.arch), len(stages)]
+    values += [number for stage in stages for number in stage]
+    values += [0] * (HEADER - len(values))
+    for name in spec.arch:
+        block = parse_block(name)
+        values += [_TYPES.index(block.letter), block.convs, block.growth, block.out]
+    if length is not None and len(values) > length:
+        raise ValueError(f"a network of {len(spec.arch)} blocks needs {len(values)} integers, not {length}")
+    return np.array(values + [0] * ((length or 0) - len(values)), np.int32)

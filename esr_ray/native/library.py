@@ -1,0 +1,203 @@
+"""The native library in this process: the build for this CPU is found, loaded, and called with checked arrays."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+FOLDER = Path(__file__).parent
+VARIABLE = "ESR_RAY_INSTRUCTION_SET"
+"""Environment variable that chooses a build by name, instead of the best one that the CPU has."""
+
+# What a build's compiler flags assume (the x86-64-v4 and -v3 levels), as Linux names CPU features; best first.
+REQUIRED: dict[str, frozenset[str]] = {
+    "avx512": frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi2"}),
+    "avx2": frozenset({"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe"}),
+    "portable": frozenset(),
+}
+
+
+class NativeUnavailable(Exception):
+    """There is no library that this machine can use; the message says why."""
+
+
+class NativeError(Exception):
+    """The library refused what it was given; the message is its own."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a network needs at one batch and size. Parameters and workspace in float32 numbers."""
+
+    params: int
+    workspace: int
+    scale: int
+    in_channels: int
+    out_channels: int
+    forward_flops: float
+    backward_flops: float
+
+
+class Library:
+    """One loaded build. All functions are safe in any thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises NativeUnavailable where the file is missing or does not load."""
+        if not path.is_file():
+            raise NativeUnavailable(f"{path.name} was not built")
+        try:
+            self._functions = ctypes.CDLL(str(path))
+            self._functions.esrn_instruction_set.restype = ctypes.c_char_p
+            self.instruction_set = self._functions.esrn_instruction_set().decode()
+            self.real = np.dtype(np.float32 if self._functions.esrn_real_bytes() == 4 else np.float64)
+        except (OSError, AttributeError) as error:
+            raise NativeUnavailable(f"{path.name} does not load: {error}") from None
+        self.path = path
+
+    def sizes(self, description: np.ndarray, batch: int, height: int, width: int) -> Sizes:
+        """What training the network on (batch, C, height, width) needs. Raises NativeError where it is illegal."""
+        integers, flops = (ctypes.c_int64 * 5)(), (ctypes.c_double * 2)()
+        self._call("esrn_sizes", *_shape(description, batch, height, width), integers, flops)
+        return Sizes(*integers, *flops)
+
+    def forward(self, description: np.ndarray, parameters: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Output (B, C, scale·h, scale·w) of x (B, C, h, w), and the workspace that `backward` needs."""
+        sizes = self.sizes(description, x.shape[0], *x.shape[2:])
+        self._check(sizes, parameters, x)
+        y = np.empty((x.shape[0], sizes.out_channels, *(sizes.scale * side for side in x.shape[2:])), self.real)
+        # NaN: what the library reads without having written it shows.
+        workspace = np.full(sizes.workspace, np.nan, self.real)
+        self._call(
+            "esrn_forward",
+            *_shape(description, x.shape[0], *x.shape[2:]),
+            *_sized(parameters),
+            _pointer(x),
+            _pointer(y),
+            *_sized(workspace),
+        )
+        return y, workspace
+
+    def backward(
+        self, description: np.ndarray, parameters: np.ndarray, x: np.ndarray, workspace: np.ndarray, dy: np.ndarray
+    ) -> np.ndarray:
+        """Gradient of the parameters (as long as they) from that of the output."""
+        sizes = self.sizes(description, x.shape[0], *x.shape[2:])
+        self._check(sizes, parameters, x)
+        self._array(dy)
+        expected = (x.shape[0], sizes.out_channels, *(sizes.scale * side for side in x.shape[2:]))
+        if dy.shape != expected:
+            raise NativeError(f"the gradient of the output has shape {dy.shape}, not {expected}")
+        gradient = np.empty_like(parameters)
+        self._call(
+            "esrn_backward",
+            *_shape(description, x.shape[0], *x.shape[2:]),
+            *_sized(parameters),
+            _pointer(dy),
+            *_sized(workspace),
+            _pointer(gradient),
+        )
+        return gradient
+
+    def infer(self, description: np.ndarray, parameters: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """The output alone, in memory that the library keeps for this thread."""
+        sizes = self.sizes(description, 1, 1, 1)
+        self._check(sizes, parameters, x)
+        y = np.empty((x.shape[0], sizes.out_channels, *(sizes.scale * side for side in x.shape[2:])), self.real)
+        self._call(
+            "esrn_infer",
+            *_shape(description, x.shape[0], *x.shape[2:]),
+            *_sized(parameters),
+            _pointer(x),
+            _pointer(y),
+        )
+        return y
+
+    def _check(self, sizes: Sizes, parameters: np.ndarray, x: np.ndarray) -> None:
+        self._array(parameters)
+        self._array(x)
+        if x.ndim != 4 or x.shape[1] != sizes.in_channels:
+            raise NativeError(f"the input has shape {x.shape}, not (batch, {sizes.in_channels}, height, width)")
+        if parameters.ndim != 1 or parameters.size < sizes.params:
+            raise NativeError(f"{parameters.size} parameters are given, and {sizes.params} needed")
+
+    def _array(self, array: np.ndarray) -> None:
+        if array.dtype != self.real or not array.flags.c_contiguous:
+            raise NativeError(f"an array is {array.dtype}; {self.real} in C order is needed")
+
+    def _call(self, name: str, *arguments: object) -> None:
+        if getattr(self._functions, name)(*arguments) != 0:
+            raise NativeError(self.error())
+
+    def error(self) -> str:
+        """The message of the last call that failed, in whatever thread."""
+        text = ctypes.create_string_buffer(1000)
+        self._functions.esrn_error(text, ctypes.c_int64(len(text)))
+        return text.value.decode()
+
+
+def _pointer(array: np.ndarray) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+def _sized(array: np.ndarray) -> tuple[ctypes.c_void_p, ctypes.c_int64]:
+    return _pointer(array), ctypes.c_int64(array.size)
+
+
+def _shape(description: np.ndarray, batch: int, height: int, width: int) -> tuple[object, ...]:
+    if description.dtype != np.int32 or not description.flags.c_contiguous:
+        raise NativeError(f"the description is {description.dtype}; int32 in C order is needed")
+    return (*_sized(description), ctypes.c_int(batch), ctypes.c_int(height), ctypes.c_int(width))
+
+
+def cpu_features() -> frozenset[str]:
+    """Features of this CPU as Linux names them; none where it does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line for line in lines if line.startswith("flags")), ":").split(":")[1].split())
+
+
+def usable_instruction_sets() -> tuple[str, ...]:
+    """Builds whose instructions this CPU has, best first."""
+    features = cpu_features() if platform.machine() in ("x86_64", "AMD64") else frozenset()
+    return tuple(name for name, required in REQUIRED.items() if required <= features)
+
+
+def library_path(instruction_set: str) -> Path:
+    """Where a build lies."""
+    return FOLDER / f"libesrn_{instruction_set}.so"
+
+
+@cache
+def load_library(instruction_set: str | None = None) -> Library:
+    """The best build for this CPU, or the one named (or chosen by ESR_RAY_INSTRUCTION_SET).
+
+    Raises NativeUnavailable where there is none, or this CPU cannot run the one that was asked for.
+    """
+    usable = usable_instruction_sets()
+    wanted = instruction_set or os.environ.get(VARIABLE) or None
+    if wanted is not None:
+        if wanted not in usable:
+            raise NativeUnavailable(f"this CPU cannot run the build {wanted!r}; it can run {', '.join(usable)}")
+        return Library(library_path(wanted))
+    reasons = []
+    for name in usable:
+        try:
+            return Library(library_path(name))
+        except NativeUnavailable as error:
+            reasons.append(str(error))
+    raise NativeUnavailable("; ".join(reasons) + ". " + _build_note())
+
+
+def _build_note() -> str:
+    note = FOLDER / "build_failed.txt"
+    if note.is_file():
+        return f"The installation could not build it: {note.read_text().strip()}"
+    return "Install esr_ray with pip to build it"

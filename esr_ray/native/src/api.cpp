@@ -1,0 +1,175 @@
+// api.cpp - what Python sees: functions for ctypes, and MindSpore's custom operators. All return 0 or an error status,
+// whose message esrn_error gives; nothing is thrown across.
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <string>
+
+#include "execute.h"
+
+using namespace esrn;
+
+#define ESRN_API extern "C" __attribute__((visibility("default")))
+
+namespace {
+
+// One for the process: MindSpore runs an operator on a thread of its own, and Python asks from another.
+std::mutex error_lock;
+std::string last_error;
+
+int fail(const std::string& message) {
+    std::lock_guard<std::mutex> lock(error_lock);
+    last_error = message;
+    return 1;
+}
+
+template <typename F>
+int guarded(F f) {
+    try {
+        return f();
+    } catch (const std::exception& e) {
+        return fail(std::string("native network: ") + e.what());
+    }
+}
+
+const char* real_name() { return sizeof(real) == 4 ? "float32" : "float64"; }
+
+}  // namespace
+
+// Integers of a description and sizes, as every function below takes them.
+#define ESRN_SHAPE const int32_t *description, int64_t integers, int batch, int height, int width
+
+ESRN_API const char* esrn_instruction_set() {
+#if defined(__AVX512F__)
+    return "avx512";
+#elif defined(__AVX2__)
+    return "avx2";
+#else
+    return "portable";
+#endif
+}
+ESRN_API int esrn_real_bytes() { return sizeof(real); }
+
+// Copies the last error's message; returns its length.
+ESRN_API int64_t esrn_error(char* to, int64_t size) {
+    std::lock_guard<std::mutex> lock(error_lock);
+    if (size > 0) {
+        strncpy(to, last_error.c_str(), size - 1);
+        to[size - 1] = 0;
+    }
+    return last_error.size();
+}
+
+// sizes: parameters, reals of the workspace, scale, input channels, output channels.
+ESRN_API int esrn_sizes(ESRN_SHAPE, int64_t* sizes, double* flops) {
+    return guarded([&] {
+        std::string error;
+        const auto plan = cached_plan(description, integers, batch, height, width, true, &error);
+        if (!plan) return fail(error);
+        const Network& n = plan->network;
+        const int64_t values[] = {n.parameters, (int64_t)plan->workspace(), n.scale, n.in_channels, n.out_channels};
+        memcpy(sizes, values, sizeof values);
+        flops[0] = plan->forward.flops, flops[1] = plan->backward.flops;
+        return 0;
+    });
+}
+
+// `capacity`, `room`: reals that the vectors of parameters and the workspace have.
+ESRN_API int esrn_forward(ESRN_SHAPE, const real* parameters, int64_t capacity, const real* input, real* output,
+                          real* workspace, int64_t room) {
+    return guarded([&] {
+        std::string error;
+        const auto plan = cached_plan(description, integers, batch, height, width, true, &error);
+        if (!plan) return fail(error);
+        if (plan->network.parameters > capacity)
+            return fail("the vector of parameters has " + std::to_string(capacity) + " of the " +
+                        std::to_string(plan->network.parameters) + " needed");
+        if ((int64_t)plan->workspace() > room)
+            return fail("the workspace has " + std::to_string(room) + " reals of the " +
+                        std::to_string(plan->workspace()) + " needed");
+        run_forward(*plan, parameters, input, output, workspace);
+        return 0;
+    });
+}
+
+// Forward alone, in memory of the library's own.
+ESRN_API int esrn_infer(ESRN_SHAPE, const real* parameters, int64_t capacity, const real* input, real* output) {
+    return guarded([&] {
+        std::string error;
+        const auto plan = cached_plan(description, integers, batch, height, width, false, &error);
+        if (!plan) return fail(error);
+        if (plan->network.parameters > capacity) return fail("the vector of parameters is too short");
+        run_forward(*plan, parameters, input, output, thread_memory(INFERENCE_WORKSPACE, plan->workspace()));
+        return 0;
+    });
+}
+
+// `gradient` has the capacity of the parameters; what lies beyond the network's own is set to 0.
+ESRN_API int esrn_backward(ESRN_SHAPE, const real* parameters, int64_t capacity, const real* output_gradient,
+                           real* workspace, int64_t room, real* gradient) {
+    return guarded([&] {
+        std::string error;
+        const auto plan = cached_plan(description, integers, batch, height, width, true, &error);
+        if (!plan) return fail(error);
+        const int64_t n = plan->network.parameters;
+        if (n > capacity || (int64_t)plan->workspace() > room)
+            return fail("the vector of parameters or the workspace is too short");
+        run_backward(*plan, parameters, output_gradient, workspace, gradient);
+        memset(gradient + n, 0, (capacity - n) * sizeof(real));
+        return 0;
+    });
+}
+
+// ------------------------------------------------- MindSpore's custom operators (func_type "aot"): inputs, then outputs
+
+namespace {
+
+// Checks number, dtypes and ranks of an operator's tensors; `kinds`: r (real) or i (int32), `ranks` beside them.
+bool legal(const char* name, const char* kinds, const char* ranks, int count, const int* dims,
+           const char* const* dtypes) {
+    const int expected = strlen(kinds);
+    if (count != expected) return fail(std::string(name) + " takes other tensors"), false;
+    for (int i = 0; i < count; i++)
+        if (dims[i] != ranks[i] - '0' || strcmp(dtypes[i], kinds[i] == 'i' ? "int32" : real_name()))
+            return fail(std::string(name) + ": tensor " + std::to_string(i) + " has another type or rank"), false;
+    return true;
+}
+
+}  // namespace
+
+// parameters [P], description int32 [D], input (B, C, h, w) -> output (B, C, scale h, scale w), workspace [W].
+ESRN_API int ESRNForward(int count, void** tensors, int* dims, int64_t** shapes, const char** dtypes, void*, void*) {
+    return guarded([&] {
+        if (!legal("ESRNForward", "rirrr", "11441", count, dims, dtypes)) return 1;
+        const int32_t* description = (const int32_t*)tensors[1];
+        const int64_t *in = shapes[2], *out = shapes[3], batch = in[0], height = in[2], width = in[3];
+        std::string error;
+        const auto plan = cached_plan(description, shapes[1][0], batch, height, width, true, &error);
+        if (!plan) return fail(error);
+        const Network& n = plan->network;
+        if (in[1] != n.in_channels || out[0] != batch || out[1] != n.out_channels || out[2] != n.scale * height ||
+            out[3] != n.scale * width)
+            return fail("ESRNForward: the shapes are not those of the network");
+        return esrn_forward(description, shapes[1][0], batch, height, width, (const real*)tensors[0], shapes[0][0],
+                            (const real*)tensors[2], (real*)tensors[3], (real*)tensors[4], shapes[4][0]);
+    });
+}
+
+// parameters [P], description int32 [D], input (its shape counts), workspace [W], gradient of the output ->
+// gradient of the parameters [P].
+ESRN_API int ESRNBackward(int count, void** tensors, int* dims, int64_t** shapes, const char** dtypes, void*, void*) {
+    return guarded([&] {
+        if (!legal("ESRNBackward", "rirrrr", "114141", count, dims, dtypes)) return 1;
+        const int32_t* description = (const int32_t*)tensors[1];
+        const int64_t *in = shapes[2], *dy = shapes[4], batch = in[0], height = in[2], width = in[3];
+        std::string error;
+        const auto plan = cached_plan(description, shapes[1][0], batch, height, width, true, &error);
+        if (!plan) return fail(error);
+        const Network& n = plan->network;
+        if (shapes[5][0] != shapes[0][0] || dy[0] != batch || dy[1] != n.out_channels || dy[2] != n.scale * height ||
+            dy[3] != n.scale * width)
+            return fail("ESRNBackward: the shapes are not those of the network");
+        return esrn_backward(description, shapes[1][0], batch, height, width, (const real*)tensors[0], shapes[0][0],
+                             (const real*)tensors[4], (real*)tensors[3], shapes[3][0], (real*)tensors[5]);
+    });
+}
