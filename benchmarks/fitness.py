@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # Threads of each worker, before NumPy or MindSpore are loaded in it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -72,20 +73,33 @@ def choices(config: Config) -> dict[str, tuple[Config, bool]]:
     }
 
 
+_kernels: dict[str, Any] = {}
+
+
 def train(job: Job) -> tuple[Job, float, float]:
     """Fitness in dB and seconds of one job (NaN where it diverged)."""
     from esr_ray.runtime.target import use_target
     from esr_ray.tasks.super_resolution import network_spec, open_pictures, plan_pictures
     from esr_ray.training.candidate import release_memory, train_candidate
+    from esr_ray.training.kernels import choose_kernels
     from esr_ray.training.loop import Diverged
 
     use_target("CPU", "graph")
+    # One graph for all jobs of a process that train alike.
+    if job.config.runtime.kernels not in _kernels:
+        _kernels[job.config.runtime.kernels] = choose_kernels(job.config, "CPU", for_search=True)
+    kernels = _kernels[job.config.runtime.kernels]
     pictures = open_pictures(plan_pictures(job.config), job.config)
     seed = job.seed + (10_000 * (1 + job.row) if job.own_seed else 0)
     began = time.perf_counter()
     try:
         trained = train_candidate(
-            network_spec(job.arch, job.config), job.config.fast_training, pictures.train, pictures.validation, seed
+            network_spec(job.arch, job.config),
+            job.config.fast_training,
+            pictures.train,
+            pictures.validation,
+            seed,
+            make=kernels.make,
         )
         fitness = trained.quality.psnr_y
     except Diverged:

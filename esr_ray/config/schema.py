@@ -172,6 +172,11 @@ class RuntimeConfig(_Section):
     resource: Literal["auto", "CPU", "NPU"] = Field("auto", description="what Ray counts as a device")
     target: Literal["auto", "cpu", "ascend"] = Field("auto", description="what MindSpore computes on")
     mode: Literal["graph", "pynative"] = Field("graph", description="how MindSpore runs a network")
+    kernels: Literal["auto", "native", "plain"] = Field(
+        "auto",
+        description="what computes networks on a CPU: native, the package's own library, several times faster; plain, "
+        "MindSpore's operators; auto: native where it was built and knows the blocks",
+    )
     evaluators: Literal["auto"] | Count = Field("auto", description="evaluators, one device each; auto: all devices")
     final_threads: Literal["auto"] | Count = Field(
         "auto", description="CPU threads of the full training; auto: all cores that Ray has on its node"

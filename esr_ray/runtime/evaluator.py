@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 import ray
@@ -21,11 +22,12 @@ from esr_ray.training.result import Trained
 
 @dataclass(frozen=True)
 class Ready:
-    """An evaluator that can train: its device and node in words, and its process."""
+    """An evaluator that can train: its device and node in words, its process, and what computes its networks."""
 
     device: str
     node: str
     pid: int
+    kernels: str
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Evaluator:
     """Becomes a Ray actor in `esr_ray.runtime.ray_backend`."""
 
     def __init__(self, setup: WorkerSetup) -> None:
+        began = time.perf_counter()
         self.setup = setup
         # Before MindSpore is imported: it starts its threads then.
         core = pin_to_free_core() if setup.target == "CPU" else None
@@ -48,10 +51,15 @@ class Evaluator:
         use_target(setup.target, setup.config.runtime.mode)
         load_blocks(setup.blocks)
         self.pictures = open_pictures(setup.pictures, setup.config)
+        from esr_ray.training.kernels import choose_kernels
+
+        self.kernels = choose_kernels(setup.config, setup.target, for_search=True)
+        # Reported with the first candidate: nobody else pays for it.
+        self._start_s = time.perf_counter() - began
 
     def ready(self) -> Ready:
         """Called once: the actor has started when this returns."""
-        return Ready(self.device, socket.gethostname(), os.getpid())
+        return Ready(self.device, socket.gethostname(), os.getpid(), self.kernels.reason)
 
     def train(self, references: Sequence[ray.ObjectRef], candidate_id: int) -> Reply:
         """Train one candidate. `references` holds one reference to its generation, {id: candidate}.
@@ -71,7 +79,10 @@ class Evaluator:
                 self.pictures.train,
                 self.pictures.validation,
                 config.seed,
+                make=self.kernels.make,
             )
+            trained = replace(trained, seconds=replace(trained.seconds, start=self._start_s))
+            self._start_s = 0.0
         except (Diverged, UserError) as error:
             reason = str(error)
         except MemoryError:

@@ -72,6 +72,7 @@ def _train(run: Run, best: Individual, wanted: dict[str, Any], driver: Any, shou
         "checkpoint": str(run.folder.final_checkpoint.relative_to(run.folder.path)),
         "seconds": asdict(done.seconds),
         "curve": done.curve,
+        "kernels": done.kernels,
     }
     run.history.add(run.journal.append("trained", event))
     run.recorder.say(f"full training: done in {done.seconds.total:.0f} s (compile {done.seconds.compile:.1f})")

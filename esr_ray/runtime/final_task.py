@@ -62,6 +62,7 @@ def _prepare(setup: WorkerSetup, threads: int) -> None:
 def _train(setup: WorkerSetup, threads: int, arch: tuple[str, ...], driver: Any) -> FullyTrained:
     _prepare(setup, threads)
     from esr_ray.training.final import train_fully
+    from esr_ray.training.kernels import choose_kernels
 
     config = setup.config
     pictures = open_pictures(setup.pictures, config)
@@ -69,15 +70,18 @@ def _train(setup: WorkerSetup, threads: int, arch: tuple[str, ...], driver: Any)
     def report(point: CurvePoint) -> None:
         driver.full_training_progress.remote(point.step, point.loss)
 
-    return train_fully(network_spec(arch, config), config.full_training, pictures.train, config.seed, report)
+    make = choose_kernels(config, setup.target).make
+    return train_fully(network_spec(arch, config), config.full_training, pictures.train, config.seed, report, make)
 
 
 def _report(setup: WorkerSetup, threads: int, weights: bytes) -> tuple[SetReport, ...]:
     _prepare(setup, threads)
     from esr_ray.training.final import report_on_checkpoint
+    from esr_ray.training.kernels import choose_kernels
 
     config = setup.config
     sets = [("test", open_pictures(setup.pictures, config).test)]
     if "benchmarks" in config.pipeline:
         sets += open_benchmarks(setup.pictures)
-    return report_on_checkpoint(weights, config.full_training, sets)
+    make = choose_kernels(config, setup.target).make
+    return report_on_checkpoint(weights, config.full_training, sets, make)

@@ -43,6 +43,8 @@ def decide_placement(runtime: RuntimeConfig, resources: Mapping[str, float]) -> 
         raise UserError(f"runtime.target: ascend is asked for, but {sees}; run on nodes with NPUs, or set target: cpu")
     if target == "ascend" and resource == "CPU":
         raise UserError("runtime.resource: must be NPU (or auto) for runtime.target: ascend")
+    if target == "ascend" and runtime.kernels == "native":
+        raise UserError("runtime.kernels: native ones are for CPUs, and the target is ascend; set it to auto or plain")
     wanted = available if runtime.evaluators == "auto" else runtime.evaluators
     if wanted > available:
         raise UserError(f"runtime.evaluators: {wanted} are asked for, but {sees}; lower it, or set it to auto")

@@ -60,6 +60,7 @@ class RayBackend:
         self._slowest_s = 0.0
         self._waiting_since = 0.0
         self._workers: list[_Worker] = []
+        self._kernels: set[str] = set()
 
     def submit(self, candidates: Sequence[Candidate]) -> None:
         if not self._workers:
@@ -114,8 +115,11 @@ class RayBackend:
 
     def _started(self, worker: _Worker, future: ray.ObjectRef) -> None:
         try:
-            worker.ready = ray.get(future)
+            worker.ready = ready = ray.get(future)
             self._failed_starts = 0
+            if ready.kernels not in self._kernels:
+                self._kernels.add(ready.kernels)
+                self.say(f"evaluators compute with {ready.kernels}")
         except RayError as error:
             self._failed_starts += 1
             reason = _innermost(error)

@@ -162,6 +162,7 @@ class SearchLoop:
                 "mult_adds": candidate.mult_adds,
                 "seconds": asdict(trained.seconds),
                 "curve": trained.curve,
+                "kernels": trained.kernels,
                 "device": event.device,
                 "node": event.node,
             },

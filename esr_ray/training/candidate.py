@@ -14,6 +14,7 @@ from esr_ray.networks.spec import NetworkSpec
 from esr_ray.training.checkpoint import checkpoint_bytes
 from esr_ray.training.evaluation import compile_for, measure
 from esr_ray.training.loop import CurvePoint, Diverged, train
+from esr_ray.training.network import NetworkMaker
 from esr_ray.training.plain import PlainNetwork
 from esr_ray.training.result import Seconds, Trained
 
@@ -25,13 +26,14 @@ def train_candidate(
     validation_pairs: Sequence[PicturePair],
     seed: int,
     report: Callable[[CurvePoint], None] | None = None,
+    make: NetworkMaker = PlainNetwork,
 ) -> Trained:
-    """Build, train and measure a network; fitness is `quality.psnr_y` of the last step's (or averaged) weights.
+    """Make, train and measure a network; fitness is `quality.psnr_y` of the last step's (or averaged) weights.
 
     Raises Diverged where the loss, or the measured output, is no number.
     """
     started = time.perf_counter()
-    network = PlainNetwork(spec, config, seed)
+    network = make(spec, config, seed)
     network.compile(*sample_batch(train_pairs, seed, 1, config.batch_size, config.crop_size, spec.scale))
     compile_for(network, validation_pairs)
     compiled = time.perf_counter()
@@ -50,6 +52,7 @@ def train_candidate(
         curve=tuple((point.step, point.loss) for point in curve),
         weights=checkpoint_bytes(parameters, spec),
         picture=measured[0].sr,
+        kernels=network.kernels,
     )
 
 

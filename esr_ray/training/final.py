@@ -12,7 +12,7 @@ from esr_ray.networks.spec import NetworkSpec
 from esr_ray.training.checkpoint import checkpoint_bytes, checkpoint_from_bytes
 from esr_ray.training.evaluation import compile_for, measure, measure_bicubic
 from esr_ray.training.loop import CurvePoint, train
-from esr_ray.training.network import TrainableNetwork
+from esr_ray.training.network import NetworkMaker, TrainableNetwork
 from esr_ray.training.plain import PlainNetwork
 from esr_ray.training.result import FullyTrained, PictureReport, Seconds, SetReport
 
@@ -23,10 +23,11 @@ def train_fully(
     train_pairs: Sequence[PicturePair],
     seed: int,
     report: Callable[[CurvePoint], None] | None = None,
+    make: NetworkMaker = PlainNetwork,
 ) -> FullyTrained:
     """Train a network for the whole of `config`. Raises Diverged where the loss is no number."""
     started = time.perf_counter()
-    network = PlainNetwork(spec, config, seed)
+    network = make(spec, config, seed)
     network.compile(*sample_batch(train_pairs, seed, 1, config.batch_size, config.crop_size, spec.scale))
     compiled = time.perf_counter()
     curve = train(network, train_pairs, config, spec.scale, seed, report)
@@ -35,11 +36,15 @@ def train_fully(
         seconds=Seconds(compiled - started, done - compiled, 0.0),
         curve=tuple((point.step, point.loss) for point in curve),
         weights=checkpoint_bytes(network.parameters(), spec),
+        kernels=network.kernels,
     )
 
 
 def report_on_checkpoint(
-    weights: bytes, config: TrainingConfig, sets: Sequence[tuple[str, Sequence[PicturePair]]]
+    weights: bytes,
+    config: TrainingConfig,
+    sets: Sequence[tuple[str, Sequence[PicturePair]]],
+    make: NetworkMaker = PlainNetwork,
 ) -> tuple[SetReport, ...]:
     """Measure a checkpoint's network, and bicubic, on sets of whole pictures, (name, pictures).
 
@@ -47,7 +52,7 @@ def report_on_checkpoint(
     """
     parameters, spec = checkpoint_from_bytes(weights)
     # One step: nothing is trained, so no table of rates is needed.
-    network = PlainNetwork(spec, config.model_copy(update={"steps": 1}), seed=0)
+    network = make(spec, config.model_copy(update={"steps": 1}), seed=0)
     network.load(parameters)
     return tuple(report_on(network, name, pairs, spec.scale) for name, pairs in sets)
 

@@ -118,6 +118,7 @@ class NativeNetwork:
     def __init__(self, networks: NativeNetworks, spec: NetworkSpec, config: TrainingConfig, seed: int) -> None:
         self.spec, self._config = spec, config
         self._networks = networks
+        self.kernels = f"native {networks.library.instruction_set}"
         self._shapes = parameter_shapes(spec)
         self._count = sum(int(np.prod(shape)) for shape in self._shapes.values())
         self._flat = _flatten(initial_parameters(self._shapes, seed, spec.global_skip != "none"))

@@ -11,7 +11,12 @@ from esr_ray.networks.spec import NetworkSpec
 
 
 class TrainableNetwork(Protocol):
-    """One network with its optimizer. Pictures are float32, RGB in [0, 1]."""
+    """One network with its optimizer. Pictures are float32, RGB in [0, 1].
+
+    `kernels` says what computes it, such as `plain` or `native avx2`: others round differently.
+    """
+
+    kernels: str
 
     def compile(self, lr: np.ndarray, hr: np.ndarray) -> None:
         """Make ready to train on batches (B, 3, h, w) and (B, 3, scale·h, scale·w)."""

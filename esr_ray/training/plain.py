@@ -29,6 +29,8 @@ class _Loss(nn.Cell):
 class PlainNetwork:
     """A `TrainableNetwork` on MindSpore's own operators."""
 
+    kernels = "plain"
+
     def __init__(self, spec: NetworkSpec, config: TrainingConfig, seed: int) -> None:
         self.spec = spec
         # What a user's block holds beside convolutions is initialised by MindSpore: alike in each process.

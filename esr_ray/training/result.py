@@ -11,15 +11,20 @@ from esr_ray.metrics import Quality
 
 @dataclass(frozen=True)
 class Seconds:
-    """Where a candidate's time went. Compilation of both graphs counts as compile."""
+    """Where a candidate's time went. Making the network and compiling its graphs counts as compile.
+
+    `start` is what its evaluator took to import MindSpore and open the pictures, for its first candidate; later ones
+    find that done.
+    """
 
     compile: float
     steps: float
     evaluation: float
+    start: float = 0.0
 
     @property
     def total(self) -> float:
-        return self.compile + self.steps + self.evaluation
+        return self.start + self.compile + self.steps + self.evaluation
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class Trained:
     weights: bytes = field(repr=False)
     picture: np.ndarray | None = field(default=None, repr=False)
     """The network's output for the first validation picture, uint8 (H, W, 3)."""
+    kernels: str = "plain"
+    """What computed it: `TrainableNetwork.kernels`."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,9 @@ class SetReport:
 
 @dataclass(frozen=True)
 class FullyTrained:
-    """A finished full training. `curve` and `weights` as in `Trained`."""
+    """A finished full training. `curve`, `weights` and `kernels` as in `Trained`."""
 
     seconds: Seconds
     curve: tuple[tuple[int, float], ...]
     weights: bytes = field(repr=False)
+    kernels: str = "plain"

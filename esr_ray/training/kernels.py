@@ -1,0 +1,81 @@
+"""Which path trains a network: the native library, or MindSpore's own operators (`runtime.kernels`)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from esr_ray.config.schema import Config, TrainingConfig
+from esr_ray.errors import UserError
+from esr_ray.native.capacity import most_params, most_workspace
+from esr_ray.native.describe import unsupported
+from esr_ray.native.library import Library, NativeUnavailable, load_library
+from esr_ray.networks.spec import NetworkSpec
+from esr_ray.space.space import make_space
+from esr_ray.training.native import Capacity, NativeNetworks
+from esr_ray.training.network import NetworkMaker, TrainableNetwork
+from esr_ray.training.plain import PlainNetwork
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The path that a process takes, why in one line, and what makes its networks."""
+
+    name: str
+    reason: str
+    make: NetworkMaker
+
+
+class _NativeOrPlain:
+    """The native path, for networks that it knows; the plain one for the rest."""
+
+    def __init__(self, native: NativeNetworks) -> None:
+        self.native = native
+        self._told: set[str] = set()
+
+    def __call__(self, spec: NetworkSpec, config: TrainingConfig, seed: int) -> TrainableNetwork:
+        reason = unsupported(spec)
+        if reason is None:
+            return self.native(spec, config, seed)
+        if reason not in self._told:
+            self._told.add(reason)
+            log.warning("plain kernels for networks with it: %s", reason)
+        return PlainNetwork(spec, config, seed)
+
+
+def choose_kernels(config: Config, target: str, for_search: bool = False) -> Kernels:
+    """The kernels of this process. `target` is CPU or Ascend; `for_search`: for many networks, of the whole space.
+
+    Raises UserError where `runtime.kernels` asks for the native ones and they cannot be had.
+    """
+    wanted = config.runtime.kernels
+    if wanted == "plain":
+        return Kernels("plain", "plain kernels, as runtime.kernels says", PlainNetwork)
+    if target != "CPU":
+        if wanted == "native":
+            raise UserError(f"runtime.kernels: native ones are for CPUs, not for {target}; set it to auto or plain")
+        return Kernels("plain", f"plain kernels: {target} has MindSpore's own", PlainNetwork)
+    try:
+        library = load_library()
+    except NativeUnavailable as error:
+        if wanted == "native":
+            raise UserError(
+                f"runtime.kernels: there are no native ones: {error}; see python -m esr_ray.doctor, or set it to auto"
+            ) from None
+        return Kernels("plain", f"plain kernels, many times slower: {error}", PlainNetwork)
+    name = f"native {library.instruction_set}"
+    networks = _for_search(config, library) if for_search else NativeNetworks(library)
+    return Kernels(name, f"native kernels ({library.instruction_set})", _NativeOrPlain(networks))
+
+
+def _for_search(config: Config, library: Library) -> NativeNetworks:
+    """One graph for all candidates of a search: with room for the largest that the space allows."""
+    space, fast = make_space(config.space, config.task.scale), config.fast_training
+    params = most_params(space)
+    if params is None:
+        # Nothing bounds them but the vocabulary, far above what occurs: the graph grows with what comes.
+        return NativeNetworks(library)
+    workspace = most_workspace(space, config.space.global_skip, fast.batch_size, fast.crop_size, library)
+    return NativeNetworks(library, Capacity(params, workspace, space.node_num))
