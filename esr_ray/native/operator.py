@@ -1,43 +1,48 @@
-"""The native network as an operator of MindSpore, with its gradient."""
+"""The native library as operators of MindSpore: loss with gradient, and the optimizer's update."""
 
 from __future__ import annotations
 
-from typing import Any
-
+import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from esr_ray.native.library import Library
 
 
-class NativeCell(nn.Cell):
-    """(description, x (B, C, h, w)) -> (B, C, scale·h, scale·w), for any network that fits.
+def update_settings(rate: float, step: int, clip_norm: float | None, average_weights: float | None) -> np.ndarray:
+    """(5,) float32, what `ESRNUpdate` reads for one step, counted from 1: powers of Adam's 0.9 and 0.999 are in it."""
+    return np.array([rate, 0.9**step, 0.999**step, clip_norm or 0.0, average_weights or 0.0], np.float32)
 
-    `weights` is the flat vector of parameters, `workspace` the float32 numbers that activations may take between
-    forward and backward, `scale` the enlargement. The gradient with respect to `x` is not computed: it is zero.
+
+class NativeStep(nn.Cell):
+    """One training step of any network whose parameters and description fit: L1 loss, backward, clipped Adam, average.
+
+    `vectors` are the flat weights, both moments of Adam, and the averaged weights, all (P,) float32. Gradient and
+    update are two operators, so that gradients can be reduced between them.
     """
 
-    def __init__(self, library: Library, weights: Parameter, workspace: int, scale: int) -> None:
+    def __init__(self, library: Library, vectors: tuple[Parameter, Parameter, Parameter, Parameter]) -> None:
         super().__init__()
-        self.weights = weights
-        backward = ops.Custom(
-            f"{library.path}:ESRNBackward",
-            out_shape=lambda weights, description, x, saved, dy: weights,
-            out_dtype=lambda weights, description, x, saved, dy: weights,
+        self.weights, self.moment1, self.moment2, self.average = vectors
+        self.gradient = ops.Custom(
+            f"{library.path}:ESRNGradient",
+            out_shape=lambda weights, description, lr, hr: ([1], weights),
+            out_dtype=lambda weights, description, lr, hr: (weights, weights),
+            func_type="aot",
+        )
+        self.update = ops.Custom(
+            f"{library.path}:ESRNUpdate",
+            out_shape=lambda w, m1, m2, average, gradient, settings: (w, w, w, w),
+            out_dtype=lambda w, m1, m2, average, gradient, settings: (w, w, w, w),
             func_type="aot",
         )
 
-        # Both are tuples, as the operator has two outputs; one gradient for each input has to come back.
-        def bprop(weights: Any, description: Any, x: Any, out: Any, dout: Any) -> Any:
-            gradient = backward(weights, description, x, out[1], dout[0])
-            return gradient, ops.zeros_like(description), ops.zeros_like(x)
-
-        self.forward = ops.Custom(
-            f"{library.path}:ESRNForward",
-            out_shape=lambda weights, description, x: ([x[0], x[1], scale * x[2], scale * x[3]], [workspace]),
-            out_dtype=lambda weights, description, x: (x, x),
-            func_type="aot",
-            bprop=bprop,
+    def construct(self, description: Tensor, lr: Tensor, hr: Tensor, settings: Tensor) -> Tensor:
+        """LR (B, C, h, w) and HR (B, C, scale·h, scale·w) -> loss (1,)."""
+        loss, gradient = self.gradient(self.weights, description, lr, hr)
+        weights, moment1, moment2, average = self.update(
+            self.weights, self.moment1, self.moment2, self.average, gradient, settings
         )
-
-    def construct(self, description: Tensor, x: Tensor) -> Tensor:
-        return self.forward(self.weights, description, x)[0]
+        loss = ops.depend(loss, ops.assign(self.weights, weights))
+        loss = ops.depend(loss, ops.assign(self.moment1, moment1))
+        loss = ops.depend(loss, ops.assign(self.moment2, moment2))
+        return ops.depend(loss, ops.assign(self.average, average))

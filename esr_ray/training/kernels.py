@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 from esr_ray.config.schema import Config, TrainingConfig
 from esr_ray.errors import UserError
-from esr_ray.native.capacity import most_params, most_workspace
 from esr_ray.native.describe import unsupported
 from esr_ray.native.library import Library, NativeUnavailable, load_library
 from esr_ray.networks.spec import NetworkSpec
-from esr_ray.space.space import make_space
 from esr_ray.training.native import Capacity, NativeNetworks
 from esr_ray.training.network import NetworkMaker, TrainableNetwork
 from esr_ray.training.plain import PlainNetwork
 
 log = logging.getLogger(__name__)
+
+REFERENCE_MARGIN = 1.1
+"""Parameters that a network has beyond what the reference counts (of 400 networks, 8 % at most)."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,13 @@ def choose_kernels(config: Config, target: str, for_search: bool = False) -> Ker
 
 
 def _for_search(config: Config, library: Library) -> NativeNetworks:
-    """One graph for all candidates of a search: with room for the largest that the space allows."""
-    space, fast = make_space(config.space, config.task.scale), config.fast_training
-    params = most_params(space)
-    if params is None:
-        # Nothing bounds them but the vocabulary, far above what occurs: the graph grows with what comes.
-        return NativeNetworks(library)
-    workspace = most_workspace(space, config.space.global_skip, fast.batch_size, fast.crop_size, library)
-    return NativeNetworks(library, Capacity(params, workspace, space.node_num))
+    """One graph for all candidates of a search, with room for the largest that the budget allows.
+
+    Without a limit of parameters only the vocabulary bounds them, far above what occurs: the graph grows with what
+    comes.
+    """
+    space = config.space
+    most = space.max_params or 0
+    if space.budget_counting == "reference":
+        most = int(most * REFERENCE_MARGIN)
+    return NativeNetworks(library, Capacity(most, space.node_num))

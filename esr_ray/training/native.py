@@ -9,16 +9,16 @@ from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Parameter, Tensor
 
 from esr_ray.config.schema import TrainingConfig
 from esr_ray.native.describe import describe, description_length
 from esr_ray.native.library import Library
-from esr_ray.native.operator import NativeCell
+from esr_ray.native.operator import NativeStep, update_settings
 from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import parameter_shapes
 from esr_ray.networks.spec import NetworkSpec
-from esr_ray.training.step import TrainingStep, make_adam, restart_adam
+from esr_ray.training.schedule import learning_rates
 
 log = logging.getLogger(__name__)
 
@@ -28,86 +28,72 @@ GROWTH = 1.25
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a graph has room for: parameters and workspace in float32 numbers, blocks."""
+    """What a graph has room for: parameters and blocks."""
 
     params: int
-    workspace: int
     blocks: int
 
     def holds(self, other: Capacity) -> bool:
-        return self.params >= other.params and self.workspace >= other.workspace and self.blocks >= other.blocks
+        return self.params >= other.params and self.blocks >= other.blocks
 
     def joined(self, other: Capacity) -> Capacity:
-        return Capacity(
-            max(self.params, other.params), max(self.workspace, other.workspace), max(self.blocks, other.blocks)
-        )
-
-
-class _Loss(nn.Cell):
-    """Mean absolute difference of prediction and HR."""
-
-    def __init__(self, network: nn.Cell) -> None:
-        super().__init__()
-        self.network = network
-
-    def construct(self, description: Tensor, lr: Tensor, hr: Tensor) -> Tensor:
-        return ops.mean(ops.abs(self.network(description, lr) - hr))
+        return Capacity(max(self.params, other.params), max(self.blocks, other.blocks))
 
 
 class _Graph:
-    """Flat weights, optimizer and averages, and the step compiled around them. One network uses it at a time."""
+    """The flat vectors of a training and the step compiled around them. One network uses it at a time."""
 
-    def __init__(self, library: Library, config: TrainingConfig, capacity: Capacity, scale: int) -> None:
+    def __init__(self, library: Library, capacity: Capacity) -> None:
         self.capacity = capacity
-        zeros = np.zeros(capacity.params, np.float32)
-        self.weights = Parameter(Tensor(zeros), name="weights")
-        self.averages = []
-        if config.average_weights is not None:
-            self.averages = [Parameter(Tensor(zeros), name="average", requires_grad=False)]
-        cell = NativeCell(library, self.weights, capacity.workspace, scale)
-        self.optimizer = make_adam([self.weights], config)
-        self.step = TrainingStep(_Loss(cell), self.optimizer, config, self.averages)
-        self.step.set_train()
+
+        def vector(name: str) -> Parameter:
+            return Parameter(Tensor(np.zeros(capacity.params, np.float32)), name=name, requires_grad=False)
+
+        self.weights, self.average = vector("weights"), vector("average")
+        self.moments = (vector("moment1"), vector("moment2"))
+        self.step = NativeStep(library, (self.weights, *self.moments, self.average))
         self.compiled: set[tuple[int, ...]] = set()
         self.owner: weakref.ref[NativeNetwork] | None = None
 
+    def free(self) -> None:
+        """The network that has the graph keeps what it has learnt, and trains no more."""
+        owner = self.owner() if self.owner is not None else None
+        if owner is not None:
+            owner.detach()
+        self.owner = None
+
     def begin(self, network: NativeNetwork) -> None:
-        """Take the graph over: the network that had it keeps its weights, and trains no more."""
-        previous = self.owner() if self.owner is not None else None
-        if previous is not None and previous is not network:
-            previous.detach()
+        """Give the graph to a network, as new."""
+        self.free()
         self.owner = weakref.ref(network)
-        restart_adam(self.optimizer)
+        for moment in self.moments:
+            moment.set_data(Tensor(np.zeros(self.capacity.params, np.float32)))
 
 
 class NativeNetworks:
-    """Makes native networks of one enlargement that share a graph; call it as (spec, config, seed)."""
+    """Makes native networks, which share a graph; call it as (spec, config, seed)."""
 
     def __init__(self, library: Library, capacity: Capacity | None = None) -> None:
         """`capacity` is what the networks to come are expected to need; a larger one makes a new graph."""
         self.library = library
-        self.capacity = capacity or Capacity(0, 0, 0)
-        self._graph: _Graph | None = None
-        self._made_for: tuple[TrainingConfig, int] | None = None
+        self.capacity = capacity or Capacity(0, 0)
         self.graphs_made = 0
+        self._graph: _Graph | None = None
 
     def __call__(self, spec: NetworkSpec, config: TrainingConfig, seed: int) -> NativeNetwork:
         return NativeNetwork(self, spec, config, seed)
 
-    def graph(self, needed: Capacity, config: TrainingConfig, scale: int) -> _Graph:
-        """The graph, made anew where the network does not fit it or is trained in another way."""
-        if self._graph is None or self._made_for != (config, scale):
-            self.capacity = self.capacity.joined(needed)
-        elif self._graph.capacity.holds(needed):
+    def graph(self, needed: Capacity) -> _Graph:
+        """The graph, made anew where the network does not fit it."""
+        if self._graph is not None and self._graph.capacity.holds(needed):
             return self._graph
+        if self._graph is None:
+            self.capacity = self.capacity.joined(needed)
         else:
-            more = Capacity(int(GROWTH * needed.params), int(GROWTH * needed.workspace), needed.blocks)
-            self.capacity = self.capacity.joined(more)
+            self.capacity = self.capacity.joined(Capacity(int(GROWTH * needed.params), needed.blocks))
             log.warning("a network larger than those before: the training graph is compiled once more")
-        if self._graph is not None and self._graph.owner is not None and (owner := self._graph.owner()) is not None:
-            owner.detach()
-        self._graph = _Graph(self.library, config, self.capacity, scale)
-        self._made_for = (config, scale)
+            self._graph.free()
+        self._graph = _Graph(self.library, self.capacity)
         self.graphs_made += 1
         return self._graph
 
@@ -122,21 +108,25 @@ class NativeNetwork:
         self._shapes = parameter_shapes(spec)
         self._count = sum(int(np.prod(shape)) for shape in self._shapes.values())
         self._flat = _flatten(initial_parameters(self._shapes, seed, spec.global_skip != "none"))
+        self._rates = learning_rates(config)
+        self._steps = 0
         self._graph: _Graph | None = None
         self._description: Tensor | None = None
         # Whether it has trained, and another network then took the graph over: it cannot go on.
         self._detached = False
 
     def compile(self, lr: np.ndarray, hr: np.ndarray) -> None:
-        graph = self._join(lr)
-        if ms.get_context("mode") == ms.GRAPH_MODE and (lr.shape not in graph.compiled):
-            graph.step.compile(self._description, Tensor(lr), Tensor(hr))
+        graph = self._join()
+        if ms.get_context("mode") == ms.GRAPH_MODE and lr.shape not in graph.compiled:
+            graph.step.compile(self._description, Tensor(lr), Tensor(hr), Tensor(self._settings()))
             graph.compiled.add(lr.shape)
 
     def step(self, lr: np.ndarray, hr: np.ndarray) -> Any:
         """One optimizer step. Raises RuntimeError where another network has taken the graph over since."""
-        graph = self._join(lr)
-        return graph.step(self._description, Tensor(lr), Tensor(hr))
+        graph = self._join()
+        settings = Tensor(self._settings())
+        self._steps += 1
+        return graph.step(self._description, Tensor(lr), Tensor(hr), settings)
 
     def compile_predict(self, lr: np.ndarray) -> None:
         """Nothing is compiled: the library predicts any size."""
@@ -173,31 +163,33 @@ class NativeNetwork:
         self._flat = self._evaluated().copy()
         self._graph, self._detached = None, True
 
+    def _settings(self) -> np.ndarray:
+        # After the last step of the schedule its last rate stays, as in MindSpore's table of rates.
+        rate = float(self._rates[min(self._steps, len(self._rates) - 1)])
+        config = self._config
+        return update_settings(rate, self._steps + 1, config.clip_norm, config.average_weights)
+
     def _evaluated(self) -> np.ndarray:
         if self._graph is None:
             return self._flat
-        source = self._graph.averages[0] if self._graph.averages else self._graph.weights
-        return source.asnumpy()[: self._count]
+        # Without averaging they are the weights.
+        return self._graph.average.asnumpy()[: self._count]
 
-    def _join(self, lr: np.ndarray) -> _Graph:
+    def _join(self) -> _Graph:
         if self._detached:
             raise RuntimeError("another network has taken the training graph over: this one cannot be trained further")
-        if self._graph is not None:
-            return self._graph
-        library = self._networks.library
-        sizes = library.sizes(describe(self.spec), lr.shape[0], *lr.shape[2:])
-        needed = Capacity(sizes.params, sizes.workspace, len(self.spec.arch))
-        graph = self._networks.graph(needed, self._config, self.spec.scale)
-        graph.begin(self)
-        self._put(graph)
-        self._description = Tensor(describe(self.spec, description_length(graph.capacity.blocks)))
-        self._graph = graph
-        return graph
+        if self._graph is None:
+            graph = self._networks.graph(Capacity(self._count, len(self.spec.arch)))
+            graph.begin(self)
+            self._put(graph)
+            self._description = Tensor(describe(self.spec, description_length(graph.capacity.blocks)))
+            self._graph = graph
+        return self._graph
 
     def _put(self, graph: _Graph) -> None:
         padded = np.zeros(graph.capacity.params, np.float32)
         padded[: self._count] = self._flat
-        for vector in [graph.weights, *graph.averages]:
+        for vector in (graph.weights, graph.average):
             vector.set_data(Tensor(padded))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from esr_ray.config.schema import TrainingConfig
@@ -14,15 +13,6 @@ from esr_ray.training.schedule import learning_rates
 def make_adam(parameters: Sequence[Parameter], config: TrainingConfig) -> nn.Adam:
     """Adam (Kingma and Ba 2015, algorithm 1) with the rate of each step from the configuration's schedule."""
     return nn.Adam(list(parameters), learning_rate=[float(rate) for rate in learning_rates(config)])
-
-
-def restart_adam(optimizer: nn.Adam) -> None:
-    """Put an optimizer back to before its first step."""
-    for moment in [*optimizer.moment1, *optimizer.moment2]:
-        moment.set_data(ops.zeros_like(moment))
-    optimizer.beta1_power.set_data(Tensor(1.0, ms.float32))
-    optimizer.beta2_power.set_data(Tensor(1.0, ms.float32))
-    optimizer.global_step.set_data(Tensor([0], ms.int32))
 
 
 class TrainingStep(nn.TrainOneStepCell):

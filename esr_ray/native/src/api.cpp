@@ -6,6 +6,8 @@
 #include <string>
 
 #include "execute.h"
+#include "memory.h"
+#include "training.h"
 
 using namespace esrn;
 
@@ -99,7 +101,8 @@ ESRN_API int esrn_infer(ESRN_SHAPE, const real* parameters, int64_t capacity, co
         const auto plan = cached_plan(description, integers, batch, height, width, false, &error);
         if (!plan) return fail(error);
         if (plan->network.parameters > capacity) return fail("the vector of parameters is too short");
-        run_forward(*plan, parameters, input, output, thread_memory(INFERENCE_WORKSPACE, plan->workspace()));
+        const Lease workspace(plan->workspace());
+        run_forward(*plan, parameters, input, output, workspace.data());
         return 0;
     });
 }
@@ -137,39 +140,42 @@ bool legal(const char* name, const char* kinds, const char* ranks, int count, co
 
 }  // namespace
 
-// parameters [P], description int32 [D], input (B, C, h, w) -> output (B, C, scale h, scale w), workspace [W].
-ESRN_API int ESRNForward(int count, void** tensors, int* dims, int64_t** shapes, const char** dtypes, void*, void*) {
+// parameters [P], description int32 [D], input (B, C, h, w), target (B, C, scale h, scale w) -> loss [1], gradient [P]
+// (0 beyond the network's own parameters).
+ESRN_API int ESRNGradient(int count, void** tensors, int* dims, int64_t** shapes, const char** dtypes, void*, void*) {
     return guarded([&] {
-        if (!legal("ESRNForward", "rirrr", "11441", count, dims, dtypes)) return 1;
-        const int32_t* description = (const int32_t*)tensors[1];
-        const int64_t *in = shapes[2], *out = shapes[3], batch = in[0], height = in[2], width = in[3];
+        if (!legal("ESRNGradient", "rirrrr", "114411", count, dims, dtypes)) return 1;
+        const int64_t *in = shapes[2], *out = shapes[3], capacity = shapes[0][0], most = INT32_MAX;
+        if (in[0] > most || in[2] > most || in[3] > most) return fail("ESRNGradient: the batch is too large");
         std::string error;
-        const auto plan = cached_plan(description, shapes[1][0], batch, height, width, true, &error);
+        const auto plan =
+            cached_plan((const int32_t*)tensors[1], shapes[1][0], in[0], in[2], in[3], true, &error);
         if (!plan) return fail(error);
         const Network& n = plan->network;
-        if (in[1] != n.in_channels || out[0] != batch || out[1] != n.out_channels || out[2] != n.scale * height ||
-            out[3] != n.scale * width)
-            return fail("ESRNForward: the shapes are not those of the network");
-        return esrn_forward(description, shapes[1][0], batch, height, width, (const real*)tensors[0], shapes[0][0],
-                            (const real*)tensors[2], (real*)tensors[3], (real*)tensors[4], shapes[4][0]);
+        if (in[1] != n.in_channels || out[0] != in[0] || out[1] != n.out_channels || out[2] != n.scale * in[2] ||
+            out[3] != n.scale * in[3] || shapes[4][0] != 1 || shapes[5][0] != capacity)
+            return fail("ESRNGradient: the shapes are not those of the network");
+        if (n.parameters > capacity)
+            return fail("the vector of parameters has " + std::to_string(capacity) + " of the " +
+                        std::to_string(n.parameters) + " needed");
+        real *loss = (real*)tensors[4], *gradient = (real*)tensors[5];
+        *loss = loss_gradient(*plan, (const real*)tensors[0], (const real*)tensors[2], (const real*)tensors[3],
+                              gradient);
+        memset(gradient + n.parameters, 0, (capacity - n.parameters) * sizeof(real));
+        return 0;
     });
 }
 
-// parameters [P], description int32 [D], input (its shape counts), workspace [W], gradient of the output ->
-// gradient of the parameters [P].
-ESRN_API int ESRNBackward(int count, void** tensors, int* dims, int64_t** shapes, const char** dtypes, void*, void*) {
+// weights, first and second moments, averaged weights, gradient [P] each, settings [5] -> the first four, updated.
+ESRN_API int ESRNUpdate(int count, void** tensors, int* dims, int64_t** shapes, const char** dtypes, void*, void*) {
     return guarded([&] {
-        if (!legal("ESRNBackward", "rirrrr", "114141", count, dims, dtypes)) return 1;
-        const int32_t* description = (const int32_t*)tensors[1];
-        const int64_t *in = shapes[2], *dy = shapes[4], batch = in[0], height = in[2], width = in[3];
-        std::string error;
-        const auto plan = cached_plan(description, shapes[1][0], batch, height, width, true, &error);
-        if (!plan) return fail(error);
-        const Network& n = plan->network;
-        if (shapes[5][0] != shapes[0][0] || dy[0] != batch || dy[1] != n.out_channels || dy[2] != n.scale * height ||
-            dy[3] != n.scale * width)
-            return fail("ESRNBackward: the shapes are not those of the network");
-        return esrn_backward(description, shapes[1][0], batch, height, width, (const real*)tensors[0], shapes[0][0],
-                             (const real*)tensors[4], (real*)tensors[3], shapes[3][0], (real*)tensors[5]);
+        if (!legal("ESRNUpdate", "rrrrrrrrrr", "1111111111", count, dims, dtypes)) return 1;
+        for (int i : {1, 2, 3, 4, 6, 7, 8, 9})
+            if (shapes[i][0] != shapes[0][0]) return fail("ESRNUpdate: the vectors differ in length");
+        if (shapes[5][0] != UPDATE_SETTINGS) return fail("ESRNUpdate: other settings are needed");
+        real* const* v = (real**)tensors;
+        const real* s = v[5];
+        update(shapes[0][0], {v[0], v[1], v[2], v[3]}, v[4], {s[0], s[1], s[2], s[3], s[4]}, {v[6], v[7], v[8], v[9]});
+        return 0;
     });
 }

@@ -1,60 +1,39 @@
 // execute.cpp - weights are packed, memory is laid out, operations run tile by tile.
 #include "execute.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
+#include "memory.h"
 #include "transfer.h"
 
 namespace esrn {
 namespace {
-
-// A plane is about one 4 KB page, so that a dense block's exceed the first-level TLB: ask for huge pages.
-constexpr size_t HUGE_PAGE = 2 << 20;
-
-void ask_for_huge_pages(void* memory, size_t bytes) {
-#ifdef MADV_HUGEPAGE
-    const uintptr_t first = ((uintptr_t)memory + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    const uintptr_t last = ((uintptr_t)memory + bytes) / HUGE_PAGE * HUGE_PAGE;
-    if (last > first) madvise((void*)first, last - first, MADV_HUGEPAGE);
-#endif
-}
-
-struct Memory {
-    real* start = nullptr;
-    size_t reals = 0;
-    ~Memory() { free(start); }
-};
 
 // Between two changes of the channel block: a run of pixels whose inputs stay in the L1 cache.
 constexpr int RUN_VECTORS = 384 / VW;
 
 class Executor {
    public:
-    Executor(const Plan& plan, real* workspace) : plan(plan) {
-        place(FORWARD, workspace, plan.workspace());
-    }
-    void add_backward_memory() {
-        const size_t n = plan.backward_memory();
-        real* memory = thread_memory(BACKWARD_MEMORY, n);
+    Executor(const Plan& plan, const Program& program, const real* parameters, real* workspace)
+        : plan(plan), weights(program.weights.size()), biases(program.bias1.size()) {
+        workspace = (real*)(((uintptr_t)workspace + 63) / 64 * 64);
+        ask_for_huge_pages(workspace, (plan.workspace() - LINE) * sizeof(real));
         for (int g = 0; g < GEOMETRIES; g++) {
-            base[region(BACKWARD, g)] = memory;
-            memory += plan.reals(region(BACKWARD, g));
-            base[region(SCRATCH, g)] = memory;
-            memory += plan.reals(region(SCRATCH, g));
+            base[region(FORWARD, g)] = workspace;
+            workspace += plan.reals(region(FORWARD, g));
         }
-    }
-    void pack(const Program& program, const real* parameters) {
-        real* w = thread_memory(PACKED_WEIGHTS, program.weights.size());
+        real *w = weights.data(), *b = biases.data();
         for (size_t i = 0; i < program.weights.size(); i++) w[i] = parameters[program.weights[i]];
-        real* b = thread_memory(PACKED_BIASES, program.bias1.size());
         for (size_t i = 0; i < program.bias1.size(); i++)
             b[i] = parameters[program.bias1[i]] + (program.bias2[i] >= 0 ? parameters[program.bias2[i]] : 0);
-        weights = w, biases = b;
+    }
+    void use_backward_memory(real* memory) {
+        for (Kind kind : {BACKWARD, SCRATCH})
+            for (int g = 0; g < GEOMETRIES; g++) {
+                base[region(kind, g)] = memory;
+                memory += plan.reals(region(kind, g));
+            }
     }
     void run(const Program& program, const Ends& ends) {
         for (const Phase& phase : program.phases) {
@@ -72,18 +51,10 @@ class Executor {
    private:
     const Plan& plan;
     real* base[REGIONS] = {};
-    const real *weights = nullptr, *biases = nullptr;
+    const Lease weights, biases;  // packed
     int tile = 0;
     std::vector<const real*> sources, outs, adds, gates;
 
-    void place(Kind kind, real* memory, size_t reals) {
-        memory = (real*)(((uintptr_t)memory + 63) / 64 * 64);
-        ask_for_huge_pages(memory, (reals - LINE) * sizeof(real));
-        for (int g = 0; g < GEOMETRIES; g++) {
-            base[region(kind, g)] = memory;
-            memory += plan.reals(region(kind, g));
-        }
-    }
     const real* at(const Plane& p) const {
         const size_t shift = kind_of(p.region) == SCRATCH ? 0 : plan.stride[p.region] * tile;
         return base[p.region] + shift + p.offset;
@@ -105,13 +76,13 @@ class Executor {
         for (const real* out : outs) clear_around(geo, const_cast<real*>(out));
         for (int first = 0; first < geo.vectors; first += RUN_VECTORS) {
             const int last = std::min(first + RUN_VECTORS, geo.vectors);
-            const real* w = weights + op.weights;
+            const real* w = weights.data() + op.weights;
             for (int c = 0, block; c < channels; c += block) {
                 block = channel_block(channels - c);
                 const Epilogue e{(real* const*)&outs[c],
                                  adds.empty() ? nullptr : &adds[c],
                                  gates.empty() ? nullptr : &gates[c],
-                                 op.bias[0].empty() ? nullptr : biases + op.biases + c,
+                                 op.bias[0].empty() ? nullptr : biases.data() + op.biases + c,
                                  geo.mask(),
                                  op.relu};
                 gemm(sources.data(), terms, w, block, first, last, e);
@@ -131,33 +102,16 @@ class Executor {
 
 }  // namespace
 
-real* thread_memory(int slot, size_t reals) {
-    static thread_local Memory memories[SLOTS];
-    Memory& m = memories[slot];
-    reals += LINE;
-    if (reals > m.reals) {
-        free(m.start);
-        m = {};
-        const size_t bytes = (reals * sizeof(real) + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-        m.start = (real*)aligned_alloc(HUGE_PAGE, bytes);
-        if (!m.start) throw std::bad_alloc();
-        m.reals = bytes / sizeof(real);
-        ask_for_huge_pages(m.start, bytes);
-    }
-    return m.start;
-}
-
 void run_forward(const Plan& plan, const real* parameters, const real* input, real* output, real* workspace) {
-    Executor executor(plan, workspace);
-    executor.pack(plan.forward, parameters);
+    Executor executor(plan, plan.forward, parameters, workspace);
     executor.run(plan.forward, {input, output, nullptr});
 }
 
 void run_backward(const Plan& plan, const real* parameters, const real* output_gradient, real* workspace,
                   real* gradient) {
-    Executor executor(plan, workspace);
-    executor.add_backward_memory();
-    executor.pack(plan.backward, parameters);
+    const Lease memory(plan.backward_memory());
+    Executor executor(plan, plan.backward, parameters, workspace);
+    executor.use_backward_memory(memory.data());
     executor.gradient = gradient;
     memset(gradient, 0, plan.network.parameters * sizeof(real));
     executor.run(plan.backward, {nullptr, nullptr, output_gradient});

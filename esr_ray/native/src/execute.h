@@ -12,8 +12,4 @@ void run_forward(const Plan& plan, const real* parameters, const real* input, re
 void run_backward(const Plan& plan, const real* parameters, const real* output_gradient, real* workspace,
                   real* gradient);
 
-// Memory of this thread for what no caller needs to see; grows, and stays until the thread ends.
-real* thread_memory(int slot, size_t reals);
-enum { BACKWARD_MEMORY, PACKED_WEIGHTS, PACKED_BIASES, INFERENCE_WORKSPACE, SLOTS };
-
 }  // namespace esrn

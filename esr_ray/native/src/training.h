@@ -1,0 +1,30 @@
+// training.h - what a training step needs beside the network: the loss, and the optimizer.
+#pragma once
+#include "plan.h"
+
+namespace esrn {
+
+// Mean absolute difference of the network's output and `target`, and the gradient of it [network.parameters].
+real loss_gradient(const Plan& plan, const real* parameters, const real* input, const real* target, real* gradient);
+
+// One step of one training, as esr_ray/training/native.py writes it.
+struct UpdateSettings {
+    real rate;
+    real beta1_power, beta2_power;  // of this step, counted from 1
+    real clip_norm;                 // greatest norm of the gradient; 0: any
+    real keep;                      // decay of the averaged weights; 0: they are the weights
+};
+constexpr int UPDATE_SETTINGS = 5;
+
+struct UpdateState {
+    const real *weights, *moment1, *moment2, *average;
+};
+struct UpdateResult {
+    real *weights, *moment1, *moment2, *average;
+};
+
+// Adam (Kingma and Ba 2015, algorithm 1; epsilon added to the root as MindSpore does) with clipping by the global norm.
+void update(int64_t count, const UpdateState& from, const real* gradient, const UpdateSettings& settings,
+            const UpdateResult& to);
+
+}  // namespace esrn
