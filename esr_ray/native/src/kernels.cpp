@@ -12,9 +12,11 @@ __attribute__((noinline)) void gemm_block(const real* const* __restrict source, 
                                           const real* __restrict weights, int p0, const Epilogue& e) {
     vec acc[CO][VB];
 #pragma GCC unroll 16
-    for (int c = 0; c < CO; c++)
+    for (int c = 0; c < CO; c++) {
+        const vec bias = splat(e.bias ? e.bias[c] : 0);
 #pragma GCC unroll 16
-        for (int v = 0; v < VB; v++) acc[c][v] = vec{};
+        for (int v = 0; v < VB; v++) acc[c][v] = bias;
+    }
     // The destination, and what is added or compared, are often cold: fetch them behind the arithmetic.
 #pragma GCC unroll 16
     for (int c = 0; c < CO; c++)
@@ -23,11 +25,15 @@ __attribute__((noinline)) void gemm_block(const real* const* __restrict source, 
     if (const real* const* other = e.gate ? e.gate : e.add)
         for (int c = 0; c < CO; c++)
             for (int v = 0; v < VB; v++) __builtin_prefetch(other[c] + p0 + v * VW, 0, 3);
+#pragma GCC unroll 3
     for (int k = 0; k < terms; k++) {
         const real* s = source[k] + p0;
         vec x[VB];
 #pragma GCC unroll 16
-        for (int v = 0; v < VB; v++) x[v] = load(s + v * VW);
+        for (int v = 0; v < VB; v++) {
+            x[v] = load(s + v * VW);
+            ESRN_KEEP(x[v]);
+        }
 #pragma GCC unroll 16
         for (int c = 0; c < CO; c++) {
             vec w = splat(weights[c]);
@@ -37,18 +43,27 @@ __attribute__((noinline)) void gemm_block(const real* const* __restrict source, 
         }
         weights += CO;
     }
+    // One test for the block, not one for each vector.
+    if (e.add)
 #pragma GCC unroll 16
-    for (int c = 0; c < CO; c++) {
-        const vec bias = splat(e.bias ? e.bias[c] : 0);
+        for (int c = 0; c < CO; c++)
 #pragma GCC unroll 16
-        for (int v = 0; v < VB; v++) {
-            const int p = p0 + v * VW;
-            vec a = acc[c][v] + bias;
-            if (e.add) a += load(e.add[c] + p);
-            if (e.relu) a = keep_where(a, a > 0);
-            if (e.gate) a = keep_where(a, load(e.gate[c] + p) > 0);
-            store(e.out[c] + p, keep_where(a, *(const vec_mask*)(e.mask + p)));
-        }
+            for (int v = 0; v < VB; v++) acc[c][v] += load(e.add[c] + p0 + v * VW);
+    if (e.relu)
+#pragma GCC unroll 16
+        for (int c = 0; c < CO; c++)
+#pragma GCC unroll 16
+            for (int v = 0; v < VB; v++) acc[c][v] = keep_where(acc[c][v], acc[c][v] > 0);
+    if (e.gate)
+#pragma GCC unroll 16
+        for (int c = 0; c < CO; c++)
+#pragma GCC unroll 16
+            for (int v = 0; v < VB; v++) acc[c][v] = keep_where(acc[c][v], load(e.gate[c] + p0 + v * VW) > 0);
+#pragma GCC unroll 16
+    for (int v = 0; v < VB; v++) {
+        const vec_mask mask = *(const vec_mask*)(e.mask + p0 + v * VW);
+#pragma GCC unroll 16
+        for (int c = 0; c < CO; c++) store(e.out[c] + p0 + v * VW, keep_where(acc[c][v], mask));
     }
 }
 
@@ -182,10 +197,11 @@ void gemm(const real* const* source, int terms, const real* weights, int channel
 void dot(const real* const* dy, int channels, const real* const* source, int terms, int vectors, real* gradient,
          size_t row, bool pointwise) {
     constexpr bool wide = REGISTERS == 32;
-    if (wide && pointwise && channels % 4 == 0) {  // the terms lie outside: they are often cold, dy comes from L2
+    constexpr int rows = wide ? 4 : 2;
+    if (pointwise && channels % rows == 0) {  // the terms lie outside: they are often cold, dy comes from L2
         for (int k = 0; k < terms; k += 6)
-            for (int c = 0; c < channels; c += 4)
-                dot_terms<4, wide ? 6 : 3>(dy + c, source, k, terms, vectors, gradient + c * row, row);
+            for (int c = 0; c < channels; c += rows)
+                dot_terms<rows, 6>(dy + c, source, k, terms, vectors, gradient + c * row, row);
         return;
     }
     for (int c = 0, block; c < channels; c += block) {

@@ -71,9 +71,15 @@ struct Transfer {
     }
     void add_nearest(const real* in, real* out) const {
         const int scale = plan.network.scale, width = plan.width;
-        for (int y = 0; y < scale * plan.height; y++)
-            for (int x = 0; x < width; x++)
-                for (int i = 0; i < scale; i++) *out++ += in[(size_t)(y / scale) * width + x];
+        for (int y = 0; y < scale * plan.height; y++) {
+            const real* __restrict row = in + (size_t)(y / scale) * width;
+            real* __restrict to = out + (size_t)y * scale * width;
+            if (scale == 2)
+                for (int x = 0; x < width; x++) to[2 * x] += row[x], to[2 * x + 1] += row[x];
+            else
+                for (int x = 0; x < width; x++)
+                    for (int i = 0; i < scale; i++) to[scale * x + i] += row[x];
+        }
     }
     // Keys' cubic, a = -0.5, borders replicated: rows of taps for each phase, first down, then across.
     void add_bicubic(const real* in, real* out) const {
@@ -132,32 +138,45 @@ struct Transfer {
         const int f = op.factor;
         for (size_t c = 0; c < op.out.size(); c++) {
             real* to = fresh(op.out[c], n);
-            for (int i = 0; i < f; i++)
-                for (int j = 0; j < f; j++) {
-                    const real* from = image(op.source[(c * f + i) * f + j], n);
-                    for (int y = 0; y < coarse.height; y++) {
-                        real* __restrict row = to + (f * y + i) * fine.pitch + j;
-                        const real* __restrict s = from + y * coarse.pitch;
-                        if (f == 2) for (int x = 0; x < coarse.width; x++) row[2 * x] = s[x];
-                        else for (int x = 0; x < coarse.width; x++) row[f * x] = s[x];
+            for (int i = 0; i < f; i++) {
+                const Plane* sources = &op.source[(c * f + i) * f];
+                for (int y = 0; y < coarse.height; y++) {
+                    real* __restrict row = to + (f * y + i) * fine.pitch;
+                    if (f == 2) {  // both at once: whole vectors are stored
+                        const real* __restrict a = image(sources[0], n) + y * coarse.pitch;
+                        const real* __restrict b = image(sources[1], n) + y * coarse.pitch;
+                        for (int x = 0; x < coarse.width; x++) row[2 * x] = a[x], row[2 * x + 1] = b[x];
+                        continue;
+                    }
+                    for (int j = 0; j < f; j++) {
+                        const real* __restrict s = image(sources[j], n) + y * coarse.pitch;
+                        for (int x = 0; x < coarse.width; x++) row[f * x + j] = s[x];
                     }
                 }
+            }
         }
     }
     void unshuffle(int n) const {
         const int f = op.factor;
         for (size_t c = 0; c < op.source.size(); c++) {
             const real* from = image(op.source[c], n);
-            for (int i = 0; i < f; i++)
-                for (int j = 0; j < f; j++) {
-                    real* to = fresh(op.out[(c * f + i) * f + j], n);
-                    for (int y = 0; y < coarse.height; y++) {
-                        const real* __restrict row = from + (f * y + i) * fine.pitch + j;
-                        real* __restrict d = to + y * coarse.pitch;
-                        if (f == 2) for (int x = 0; x < coarse.width; x++) d[x] = row[2 * x];
-                        else for (int x = 0; x < coarse.width; x++) d[x] = row[f * x];
+            for (int i = 0; i < f; i++) {
+                const Plane* outs = &op.out[(c * f + i) * f];
+                for (int j = 0; j < f; j++) fresh(outs[j], n);
+                for (int y = 0; y < coarse.height; y++) {
+                    const real* __restrict row = from + (f * y + i) * fine.pitch;
+                    if (f == 2) {
+                        real* __restrict a = image(outs[0], n) + y * coarse.pitch;
+                        real* __restrict b = image(outs[1], n) + y * coarse.pitch;
+                        for (int x = 0; x < coarse.width; x++) a[x] = row[2 * x], b[x] = row[2 * x + 1];
+                        continue;
+                    }
+                    for (int j = 0; j < f; j++) {
+                        real* __restrict d = image(outs[j], n) + y * coarse.pitch;
+                        for (int x = 0; x < coarse.width; x++) d[x] = row[f * x + j];
                     }
                 }
+            }
         }
     }
 };
