@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -117,6 +118,22 @@ class Library:
             _pointer(y),
         )
         return y
+
+    def crops(self, crops: Sequence[tuple[np.ndarray, int]], size: int) -> np.ndarray:
+        """Square crops as a batch (B, 3, size, size) in [0, 1].
+
+        Each is a uint8 view (size, size, 3) of a picture whose pixels are contiguous, and its flips: 1 horizontal,
+        2 vertical, 4 transposition, in this order. Raises NativeError for views of another kind.
+        """
+        table = []
+        for view, flips in crops:
+            if view.shape != (size, size, 3) or view.dtype != np.uint8 or view.strides[1:] != (3, 1):
+                raise NativeError(f"a crop is {view.dtype} {view.shape}, not a view (size, size, 3) of uint8 RGB")
+            table.append((view.__array_interface__["data"][0], view.strides[0], flips))
+        out = np.empty((len(table), 3, size, size), self.real)
+        described = np.array(table, np.int64)
+        self._call("esrn_crops", _pointer(described), ctypes.c_int(len(table)), ctypes.c_int(size), _pointer(out))
+        return out
 
     def _check(self, sizes: Sizes, parameters: np.ndarray, x: np.ndarray) -> None:
         self._array(parameters)

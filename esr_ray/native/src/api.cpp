@@ -5,6 +5,7 @@
 #include <mutex>
 #include <string>
 
+#include "crops.h"
 #include "execute.h"
 #include "memory.h"
 #include "training.h"
@@ -119,6 +120,18 @@ ESRN_API int esrn_backward(ESRN_SHAPE, const real* parameters, int64_t capacity,
             return fail("the vector of parameters or the workspace is too short");
         run_backward(*plan, parameters, output_gradient, workspace, gradient);
         memset(gradient + n, 0, (capacity - n) * sizeof(real));
+        return 0;
+    });
+}
+
+// crops: for each its corner's address, bytes from row to row, and flips (crops.h). out (count, 3, size, size). The
+// caller vouches for the pictures' sizes.
+ESRN_API int esrn_crops(const int64_t* crops, int count, int size, real* out) {
+    return guarded([&] {
+        if (count < 0 || size < 1) return fail("crops: a count or size is not positive");
+        for (int i = 0; i < count; i++)
+            copy_crop((const uint8_t*)(uintptr_t)crops[3 * i], crops[3 * i + 1], size, crops[3 * i + 2],
+                      out + (size_t)i * 3 * size * size);
         return 0;
     });
 }
