@@ -69,8 +69,7 @@ class Library:
 
     def forward(self, description: np.ndarray, parameters: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Output (B, C, scale·h, scale·w) of x (B, C, h, w), and the workspace that `backward` needs."""
-        sizes = self.sizes(description, x.shape[0], *x.shape[2:])
-        self._check(sizes, parameters, x)
+        sizes = self._checked(description, parameters, x)
         y = np.empty((x.shape[0], sizes.out_channels, *(sizes.scale * side for side in x.shape[2:])), self.real)
         # NaN: what the library reads without having written it shows.
         workspace = np.full(sizes.workspace, np.nan, self.real)
@@ -88,8 +87,8 @@ class Library:
         self, description: np.ndarray, parameters: np.ndarray, x: np.ndarray, workspace: np.ndarray, dy: np.ndarray
     ) -> np.ndarray:
         """Gradient of the parameters (as long as they) from that of the output."""
-        sizes = self.sizes(description, x.shape[0], *x.shape[2:])
-        self._check(sizes, parameters, x)
+        sizes = self._checked(description, parameters, x)
+        self._array(workspace)
         self._array(dy)
         expected = (x.shape[0], sizes.out_channels, *(sizes.scale * side for side in x.shape[2:]))
         if dy.shape != expected:
@@ -107,8 +106,7 @@ class Library:
 
     def infer(self, description: np.ndarray, parameters: np.ndarray, x: np.ndarray) -> np.ndarray:
         """The output alone, in memory that the library keeps for this thread."""
-        sizes = self.sizes(description, 1, 1, 1)
-        self._check(sizes, parameters, x)
+        sizes = self._checked(description, parameters, x, training=False)
         y = np.empty((x.shape[0], sizes.out_channels, *(sizes.scale * side for side in x.shape[2:])), self.real)
         self._call(
             "esrn_infer",
@@ -135,13 +133,20 @@ class Library:
         self._call("esrn_crops", _pointer(described), ctypes.c_int(len(table)), ctypes.c_int(size), _pointer(out))
         return out
 
-    def _check(self, sizes: Sizes, parameters: np.ndarray, x: np.ndarray) -> None:
+    def _checked(
+        self, description: np.ndarray, parameters: np.ndarray, x: np.ndarray, training: bool = True
+    ) -> Sizes:
+        if x.ndim != 4:
+            raise NativeError(f"the input has shape {x.shape}, not (batch, channels, height, width)")
+        # The sizes of a training are those of a plan, which inference does not need.
+        sizes = self.sizes(description, *(x.shape[0], *x.shape[2:]) if training else (1, 1, 1))
         self._array(parameters)
         self._array(x)
-        if x.ndim != 4 or x.shape[1] != sizes.in_channels:
+        if x.shape[1] != sizes.in_channels:
             raise NativeError(f"the input has shape {x.shape}, not (batch, {sizes.in_channels}, height, width)")
         if parameters.ndim != 1 or parameters.size < sizes.params:
             raise NativeError(f"{parameters.size} parameters are given, and {sizes.params} needed")
+        return sizes
 
     def _array(self, array: np.ndarray) -> None:
         if array.dtype != self.real or not array.flags.c_contiguous:
@@ -169,6 +174,8 @@ def _sized(array: np.ndarray) -> tuple[ctypes.c_void_p, ctypes.c_int64]:
 def _shape(description: np.ndarray, batch: int, height: int, width: int) -> tuple[object, ...]:
     if description.dtype != np.int32 or not description.flags.c_contiguous:
         raise NativeError(f"the description is {description.dtype}; int32 in C order is needed")
+    if not all(-(2**31) <= size < 2**31 for size in (batch, height, width)):
+        raise NativeError(f"batch and sizes {batch}, {height}, {width} are beyond 32 bits")
     return (*_sized(description), ctypes.c_int(batch), ctypes.c_int(height), ctypes.c_int(width))
 
 

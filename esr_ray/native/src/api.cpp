@@ -17,8 +17,9 @@ using namespace esrn;
 namespace {
 
 // One for the process: MindSpore runs an operator on a thread of its own, and Python asks from another.
-std::mutex error_lock;
-std::string last_error;
+// Never destroyed: other threads may still compute while the process ends.
+std::mutex& error_lock = *new std::mutex;
+std::string& last_error = *new std::string;
 
 int fail(const std::string& message) {
     std::lock_guard<std::mutex> lock(error_lock);
@@ -158,8 +159,7 @@ bool legal(const char* name, const char* kinds, const char* ranks, int count, co
 ESRN_API int ESRNGradient(int count, void** tensors, int* dims, int64_t** shapes, const char** dtypes, void*, void*) {
     return guarded([&] {
         if (!legal("ESRNGradient", "rirrrr", "114411", count, dims, dtypes)) return 1;
-        const int64_t *in = shapes[2], *out = shapes[3], capacity = shapes[0][0], most = INT32_MAX;
-        if (in[0] > most || in[2] > most || in[3] > most) return fail("ESRNGradient: the batch is too large");
+        const int64_t *in = shapes[2], *out = shapes[3], capacity = shapes[0][0];
         std::string error;
         const auto plan =
             cached_plan((const int32_t*)tensors[1], shapes[1][0], in[0], in[2], in[3], true, &error);

@@ -18,8 +18,9 @@ struct Free {
 };
 
 // Not thread-local: MindSpore may run each operator on another of its threads.
-std::mutex lock;
-std::vector<Free> free_list;
+// Never destroyed: other threads may still compute while the process ends.
+std::mutex& lock = *new std::mutex;
+std::vector<Free>& free_list = *new std::vector<Free>;
 
 }  // namespace
 

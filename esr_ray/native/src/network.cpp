@@ -70,7 +70,14 @@ bool read_network(const int32_t* d, int64_t size, Network* n, std::string* error
         if (factor < 2 || factor > 4 || !within(channels, 16 * MOST_CHANNELS) || channels % (factor * factor))
             return *error = "a stage shuffles by 2, 3 or 4, and its channels divide by the square of that", false;
     }
-    int64_t bound = 0;  // of the parameters: everything is indexed by int
+    // Of the parameters: everything is indexed by int.
+    int64_t bound = 9 * (int64_t)n->base * (n->in_channels + 2 * n->base), tail = n->base;
+    for (int s = 0; s < d[STAGES]; s++) {
+        const int64_t wide = d[STAGE_CHANNELS + 2 * s], factor = d[STAGE_FACTOR + 2 * s];
+        bound += 9 * tail * wide;
+        tail = wide / (factor * factor);
+    }
+    bound += 9 * tail * n->out_channels;
     for (int i = 0; i < d[BLOCKS]; i++) {
         const int32_t* b = d + HEADER + 4 * i;
         const std::string why = block_error(b);

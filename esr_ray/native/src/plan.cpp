@@ -23,8 +23,9 @@ struct Key {
     }
 };
 
-std::mutex cache_lock;
-std::list<std::pair<Key, std::shared_ptr<const Plan>>> cache;  // the most recent first
+// Never destroyed: other threads may still compute while the process ends.
+std::mutex& cache_lock = *new std::mutex;
+auto& cache = *new std::list<std::pair<Key, std::shared_ptr<const Plan>>>;  // the most recent first
 
 }  // namespace
 
@@ -61,11 +62,14 @@ bool make_plan(const Network& network, int batch, int height, int width, bool tr
     return true;
 }
 
-std::shared_ptr<const Plan> cached_plan(const int32_t* description, int64_t size, int batch, int height, int width,
-                                        bool training, std::string* error) {
+std::shared_ptr<const Plan> cached_plan(const int32_t* description, int64_t size, int64_t batch, int64_t height,
+                                        int64_t width, bool training, std::string* error) {
     const int length = description_length(description, size, error);
     if (length < 0) return nullptr;
-    Key key{{description, description + length}, batch, height, width, training};
+    // Before they are cut to int: MindSpore's sizes are 64 bits wide.
+    if (std::min({batch, height, width}) < 1) return *error = "batch and sizes must be positive", nullptr;
+    if (std::max({batch, height, width}) > MOST_PIXELS) return *error = "the batch has more than 2^28 pixels", nullptr;
+    Key key{{description, description + length}, (int)batch, (int)height, (int)width, training};
     {
         std::lock_guard<std::mutex> lock(cache_lock);
         for (auto it = cache.begin(); it != cache.end(); ++it)

@@ -66,7 +66,7 @@ bool make_plan(const Network& network, int batch, int height, int width, bool tr
                std::string* error);
 
 // The same, from the cache of the last few. Safe in any thread; null, and the error, if illegal.
-std::shared_ptr<const Plan> cached_plan(const int32_t* description, int64_t size, int batch, int height, int width,
-                                        bool training, std::string* error);
+std::shared_ptr<const Plan> cached_plan(const int32_t* description, int64_t size, int64_t batch, int64_t height,
+                                        int64_t width, bool training, std::string* error);
 
 }  // namespace esrn
