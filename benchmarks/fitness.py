@@ -104,7 +104,9 @@ def train(job: Job) -> tuple[Job, float, float]:
         fitness = trained.quality.psnr_y
     except Diverged:
         fitness = float("nan")
-    release_memory()
+    if kernels.name == "plain":
+        # Native networks share a graph, which this would delete.
+        release_memory()
     return job, fitness, time.perf_counter() - began
 
 

@@ -16,7 +16,7 @@ _TYPES = "SGC"
 
 def unsupported(spec: NetworkSpec) -> str | None:
     """Why the library cannot compute a network, or None."""
-    users = sorted({name for name in spec.arch if parse_block(name).letter not in _TYPES})
+    users = sorted({parse_block(name).letter for name in spec.arch} - set(_TYPES))
     return f"{users[0]} is a block type of a user's file" if users else None
 
 

@@ -45,6 +45,16 @@ class Sizes:
     backward_flops: float
 
 
+@dataclass(frozen=True)
+class _Ends:
+    """What a description alone says of a network."""
+
+    params: int
+    scale: int
+    in_channels: int
+    out_channels: int
+
+
 class Library:
     """One loaded build. All functions are safe in any thread."""
 
@@ -72,7 +82,8 @@ class Library:
         sizes = self._checked(description, parameters, x)
         y = np.empty((x.shape[0], sizes.out_channels, *(sizes.scale * side for side in x.shape[2:])), self.real)
         # NaN: what the library reads without having written it shows.
-        workspace = np.full(sizes.workspace, np.nan, self.real)
+        needed = self.sizes(description, x.shape[0], *x.shape[2:]).workspace
+        workspace = np.full(needed, np.nan, self.real)
         self._call(
             "esrn_forward",
             *_shape(description, x.shape[0], *x.shape[2:]),
@@ -105,8 +116,8 @@ class Library:
         return gradient
 
     def infer(self, description: np.ndarray, parameters: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """The output alone, in memory that the library keeps for this thread."""
-        sizes = self._checked(description, parameters, x, training=False)
+        """The output alone, in memory of the library's own."""
+        sizes = self._checked(description, parameters, x)
         y = np.empty((x.shape[0], sizes.out_channels, *(sizes.scale * side for side in x.shape[2:])), self.real)
         self._call(
             "esrn_infer",
@@ -133,13 +144,12 @@ class Library:
         self._call("esrn_crops", _pointer(described), ctypes.c_int(len(table)), ctypes.c_int(size), _pointer(out))
         return out
 
-    def _checked(
-        self, description: np.ndarray, parameters: np.ndarray, x: np.ndarray, training: bool = True
-    ) -> Sizes:
-        if x.ndim != 4:
+    def _checked(self, description: np.ndarray, parameters: np.ndarray, x: np.ndarray) -> _Ends:
+        if x.ndim != 4 or 0 in x.shape:
             raise NativeError(f"the input has shape {x.shape}, not (batch, channels, height, width)")
-        # The sizes of a training are those of a plan, which inference does not need.
-        sizes = self.sizes(description, *(x.shape[0], *x.shape[2:]) if training else (1, 1, 1))
+        integers = (ctypes.c_int64 * 4)()
+        self._call("esrn_network", *_described(description), integers)
+        sizes = _Ends(*integers)
         self._array(parameters)
         self._array(x)
         if x.shape[1] != sizes.in_channels:
@@ -172,11 +182,15 @@ def _sized(array: np.ndarray) -> tuple[ctypes.c_void_p, ctypes.c_int64]:
 
 
 def _shape(description: np.ndarray, batch: int, height: int, width: int) -> tuple[object, ...]:
-    if description.dtype != np.int32 or not description.flags.c_contiguous:
-        raise NativeError(f"the description is {description.dtype}; int32 in C order is needed")
     if not all(-(2**31) <= size < 2**31 for size in (batch, height, width)):
         raise NativeError(f"batch and sizes {batch}, {height}, {width} are beyond 32 bits")
-    return (*_sized(description), ctypes.c_int(batch), ctypes.c_int(height), ctypes.c_int(width))
+    return (*_described(description), ctypes.c_int(batch), ctypes.c_int(height), ctypes.c_int(width))
+
+
+def _described(description: np.ndarray) -> tuple[ctypes.c_void_p, ctypes.c_int64]:
+    if description.dtype != np.int32 or not description.flags.c_contiguous:
+        raise NativeError(f"the description is {description.dtype}; int32 in C order is needed")
+    return _sized(description)
 
 
 def cpu_features() -> frozenset[str]:

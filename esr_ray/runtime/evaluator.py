@@ -93,7 +93,9 @@ class Evaluator:
                 raise
             # Whatever a network raises is its own failure: the search goes on without it.
             reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-        release_memory()
+        if trained is None or trained.kernels == "plain":
+            # Not after a native network: the next one needs the graph that this would delete.
+            release_memory()
         return Reply(trained, reason, private_mb())
 
 

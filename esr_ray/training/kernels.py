@@ -10,6 +10,7 @@ from esr_ray.errors import UserError
 from esr_ray.native.describe import unsupported
 from esr_ray.native.library import Library, NativeUnavailable, load_library
 from esr_ray.networks.spec import NetworkSpec
+from esr_ray.space.counts import frame_cost, reference_frame_params
 from esr_ray.training.native import Capacity, NativeNetworks
 from esr_ray.training.network import NetworkMaker, TrainableNetwork
 from esr_ray.training.plain import PlainNetwork
@@ -80,5 +81,7 @@ def _for_search(config: Config, library: Library) -> NativeNetworks:
     space = config.space
     most = space.max_params or 0
     if space.budget_counting == "reference":
-        most = int(most * REFERENCE_MARGIN)
+        # The reference counts no upsampler, a large part of a small network.
+        frame = frame_cost(space.base_channels, config.task.scale).params
+        most = int(most * REFERENCE_MARGIN) + max(0, frame - reference_frame_params(space.base_channels))
     return NativeNetworks(library, Capacity(most, space.node_num))

@@ -14,7 +14,7 @@ from mindspore import Parameter, Tensor
 from esr_ray.config.schema import TrainingConfig
 from esr_ray.native.describe import describe, description_length
 from esr_ray.native.library import Library
-from esr_ray.native.operator import NativeStep, update_settings
+from esr_ray.native.step import NativeStep, update_settings
 from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import parameter_shapes
 from esr_ray.networks.spec import NetworkSpec
@@ -52,7 +52,6 @@ class _Graph:
         self.weights, self.average = vector("weights"), vector("average")
         self.moments = (vector("moment1"), vector("moment2"))
         self.step = NativeStep(library, (self.weights, *self.moments, self.average))
-        self.compiled: set[tuple[int, ...]] = set()
         self.owner: weakref.ref[NativeNetwork] | None = None
 
     def free(self) -> None:
@@ -117,9 +116,9 @@ class NativeNetwork:
 
     def compile(self, lr: np.ndarray, hr: np.ndarray) -> None:
         graph = self._join()
-        if ms.get_context("mode") == ms.GRAPH_MODE and lr.shape not in graph.compiled:
+        if ms.get_context("mode") == ms.GRAPH_MODE:
+            # MindSpore keeps what it has compiled, until it is told to recycle memory.
             graph.step.compile(self._description, Tensor(lr), Tensor(hr), Tensor(self._settings()))
-            graph.compiled.add(lr.shape)
 
     def step(self, lr: np.ndarray, hr: np.ndarray) -> Any:
         """One optimizer step. Raises RuntimeError where another network has taken the graph over since."""
@@ -164,7 +163,7 @@ class NativeNetwork:
         self._graph, self._detached = None, True
 
     def _settings(self) -> np.ndarray:
-        # After the last step of the schedule its last rate stays, as in MindSpore's table of rates.
+        # Beyond the schedule its last rate stays.
         rate = float(self._rates[min(self._steps, len(self._rates) - 1)])
         config = self._config
         return update_settings(rate, self._steps + 1, config.clip_norm, config.average_weights)

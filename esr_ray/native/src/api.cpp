@@ -64,6 +64,17 @@ ESRN_API int64_t esrn_error(char* to, int64_t size) {
     return last_error.size();
 }
 
+// What a description says, without a plan. sizes: parameters, scale, input channels, output channels.
+ESRN_API int esrn_network(const int32_t* description, int64_t integers, int64_t* sizes) {
+    return guarded([&] {
+        std::string error;
+        Network n;
+        if (!read_network(description, integers, &n, &error)) return fail(error);
+        sizes[0] = n.parameters, sizes[1] = n.scale, sizes[2] = n.in_channels, sizes[3] = n.out_channels;
+        return 0;
+    });
+}
+
 // sizes: parameters, reals of the workspace, scale, input channels, output channels.
 ESRN_API int esrn_sizes(ESRN_SHAPE, int64_t* sizes, double* flops) {
     return guarded([&] {

@@ -4,6 +4,7 @@ namespace esrn {
 namespace {
 
 constexpr int MOST_CHANNELS = 4096, MOST_CONVS = 256, MOST_BLOCKS = 4096;
+constexpr int64_t MOST_PARAMETERS = 1 << 26;  // a plan takes some 30 bytes for each
 
 bool within(int value, int most) { return value >= 1 && value <= most; }
 
@@ -70,7 +71,7 @@ bool read_network(const int32_t* d, int64_t size, Network* n, std::string* error
         if (factor < 2 || factor > 4 || !within(channels, 16 * MOST_CHANNELS) || channels % (factor * factor))
             return *error = "a stage shuffles by 2, 3 or 4, and its channels divide by the square of that", false;
     }
-    // Of the parameters: everything is indexed by int.
+    // At least the parameters: everything is indexed by int.
     int64_t bound = 9 * (int64_t)n->base * (n->in_channels + 2 * n->base), tail = n->base;
     for (int s = 0; s < d[STAGES]; s++) {
         const int64_t wide = d[STAGE_CHANNELS + 2 * s], factor = d[STAGE_FACTOR + 2 * s];
@@ -85,7 +86,7 @@ bool read_network(const int32_t* d, int64_t size, Network* n, std::string* error
         const int64_t dense = (int64_t)(b[1] + 1) * b[2];
         bound += 9 * b[1] * dense * b[2] + (int64_t)b[1] * dense * b[2] + (dense + 2 * MOST_CHANNELS) * b[3] +
                  (int64_t)MOST_CHANNELS * b[2] + (int64_t)b[3] * n->base;
-        if (bound > INT32_MAX / 2) return *error = "the network is too large", false;
+        if (bound > MOST_PARAMETERS) return *error = "the network has more than 2^26 parameters", false;
     }
 
     n->sfe1 = add_conv(n, n->in_channels, n->base, 3);
