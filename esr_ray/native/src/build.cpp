@@ -29,18 +29,18 @@ Planes shuffled_group(const Block& b, const Planes& slices, int conv, int group)
 Planes Builder::allot(Kind kind, int g, int channels) {
     const int r = region(kind, g);
     const Geometry& geo = plan.geometry[g];
+    // All at multiples of the stride: where memory is used again, a plane takes the place of whole planes (run_waves).
     Planes planes;
-    for (int c = 0; c < channels; c++)
-        planes.push_back({r, (int64_t)(used[r] + geo.lead + (size_t)c * geo.stride)});
-    used[r] += (size_t)channels * geo.stride + geo.lead;
-    plan.stride[r] = std::max(plan.stride[r], used[r]);
+    for (int c = 0; c < channels; c++) planes.push_back({r, (int64_t)(geo.lead + used[r] + (size_t)c * geo.stride)});
+    used[r] += (size_t)channels * geo.stride;
+    plan.stride[r] = std::max(plan.stride[r], used[r] + geo.lead);
     return planes;
 }
 
 void Builder::push(Program& program, int g, bool tiled, Op op) {
     auto& phases = program.phases;
     if (phases.empty() || !tiled || !phases.back().tiled || phases.back().geometry != g)
-        phases.push_back({g, tiled, {}});
+        phases.push_back({g, tiled, {}, 0});
     phases.back().ops.push_back(std::move(op));
 }
 
@@ -141,6 +141,25 @@ void Builder::transfer(Program& program, Operation kind, int coarse, int fine, c
 void Builder::build() {
     build_forward();
     if (plan.training) build_backward();
+    else
+        for (Phase& phase : plan.forward.phases) find_levels(phase);
+}
+
+void Builder::find_levels(Phase& phase) {
+    struct Use {
+        int written = -1, read = -1;  // levels
+    };
+    std::map<std::pair<int, int64_t>, Use> uses;
+    auto use = [&](const Plane& p) -> Use& { return uses[{p.region, p.offset}]; };
+    for (Op& op : phase.ops) {
+        for (const Planes* read : {&op.source, &op.add, &op.gate})
+            for (const Plane& p : *read) op.level = std::max(op.level, use(p).written + 1);
+        for (const Plane& p : op.out) op.level = std::max({op.level, use(p).written + 1, use(p).read + 1});
+        for (const Planes* read : {&op.source, &op.add, &op.gate})
+            for (const Plane& p : *read) use(p).read = std::max(use(p).read, op.level);
+        for (const Plane& p : op.out) use(p) = {op.level, -1};
+        phase.levels = std::max(phase.levels, op.level + 1);
+    }
 }
 
 // ------------------------------------------------------------------------------------------------------- whole network

@@ -59,6 +59,7 @@ class Builder {
     void transfer(Program& program, Operation kind, int coarse, int fine, const Planes& source, const Planes& out,
                   const Planes& add = {});
     void push(Program& program, int geometry, bool tiled, Op op);
+    void find_levels(Phase& phase);
 
     Planes d_fused;  // gradient of GFF's 1x1
     std::vector<int> fused_at;

@@ -12,6 +12,8 @@ namespace {
 
 // Between two changes of the channel block: a run of pixels whose inputs stay in the L1 cache.
 constexpr int RUN_VECTORS = 384 / VW;
+// Planes beyond this leave the L2 cache between two operations.
+constexpr int LARGE_VECTORS = 4096 / VW;
 
 class Executor {
    public:
@@ -43,7 +45,9 @@ class Executor {
             }
             const Geometry& geo = plan.geometry[phase.geometry];
             for (tile = 0; tile < geo.tiles; tile++)
-                for (const Op& op : phase.ops) op.kind == GEMM ? run_gemm(op, geo) : run_dot(op, geo);
+                if (phase.levels && geo.vectors > LARGE_VECTORS) run_waves(phase, geo);
+                else
+                    for (const Op& op : phase.ops) op.kind == GEMM ? run_gemm(op, geo, 0, geo.vectors) : run_dot(op, geo);
         }
     }
     real* gradient = nullptr;
@@ -67,15 +71,29 @@ class Executor {
         locate(sources, op.source);
         for (size_t i = 0; i < sources.size(); i++) sources[i] += op.shift[i];
     }
-    void run_gemm(const Op& op, const Geometry& geo) {
+    // A large picture's planes fit no cache: operations follow each other in waves, each a little behind those that it
+    // reads (a tap reaches pitch + 1 ahead), so that what one has written is still near when the next one reads it. What
+    // takes a plane over is behind those that read it before, and they reach pitch + 1 back.
+    void run_waves(const Phase& phase, const Geometry& geo) {
+        const int behind = (geo.pitch + 1 + VW - 1) / VW + 1;
+        const int all = geo.vectors + (phase.levels - 1) * behind;
+        for (int front = 0; front < all; front += RUN_VECTORS)
+            for (const Op& op : phase.ops) {
+                const int first = front - op.level * behind, last = first + RUN_VECTORS;
+                if (last > 0 && first < geo.vectors)
+                    run_gemm(op, geo, std::max(first, 0), std::min(last, geo.vectors));
+            }
+    }
+    void run_gemm(const Op& op, const Geometry& geo, int begin, int end) {
         const int terms = op.source.size(), channels = op.out.size();
         locate_sources(op);
         locate(outs, op.out);
         locate(adds, op.add);
         locate(gates, op.gate);
-        for (const real* out : outs) clear_around(geo, const_cast<real*>(out));
-        for (int first = 0; first < geo.vectors; first += RUN_VECTORS) {
-            const int last = std::min(first + RUN_VECTORS, geo.vectors);
+        if (begin == 0)
+            for (const real* out : outs) clear_around(geo, const_cast<real*>(out));
+        for (int first = begin; first < end; first += RUN_VECTORS) {
+            const int last = std::min(first + RUN_VECTORS, end);
             const real* w = weights.data() + op.weights;
             for (int c = 0, block; c < channels; c += block) {
                 block = channel_block(channels - c);

@@ -32,6 +32,7 @@ struct Op {
     int row = 0, weight_gradient = 0, bias_gradient = 0;  // DOT: row length and index of the first row
     bool pointwise = false;
     int fine = FULL, factor = 1;            // transfers: the finer resolution, and how much finer
+    int level = 0;                          // evaluation: above those whose planes it reads or takes over
 };
 
 // Operations at one resolution. If `tiled`, they all run on a tile before the next; else each sees the whole batch.
@@ -39,6 +40,7 @@ struct Phase {
     int geometry;
     bool tiled;
     std::vector<Op> ops;
+    int levels = 0;  // evaluation: of its operations
 };
 
 struct Program {
