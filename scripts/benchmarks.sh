@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Sets up and runs all benchmarks, in under half an hour on two idle cores; each prints its ratio last.
+#   VENV=DIR     the virtual environment (default .venv-benchmarks)      PYTHON=...   a Python 3.11
+# Arguments go to each of ours: --quick shows within minutes that they work, and measures nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+VENV=${VENV:-.venv-benchmarks}
+. scripts/_venv.sh
+ensure_venv dev,benchmarks
+run() {
+    echo
+    echo "== $*"
+    "$VENV/bin/python" "$@" 2> >(sed 's/^/   /' >&2)
+}
+quick=()
+for argument in "$@"; do [ "$argument" = --quick ] && quick=(--set fast_training.steps=4 --genomes 3 --seeds 2); done
+run benchmarks/counting.py
+run benchmarks/train_step.py "$@"
+run benchmarks/loader.py "$@"
+run benchmarks/overhead.py "$@"
+run benchmarks/scaling.py "$@"
+# Fewer genomes and no choices: the whole takes half an hour by itself.
+run benchmarks/fitness.py configs/demo.yml --genomes 8 --seeds 2 --longer 2 "${quick[@]}"
+echo
+echo "done after $SECONDS s in all"

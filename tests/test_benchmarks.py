@@ -1,0 +1,95 @@
+"""Each benchmark runs to its end, as short as can be. What it measures then means nothing, and is not looked at."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from esr_ray.native.library import NativeUnavailable, load_library
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(name: str, *arguments: str) -> list[str]:
+    """The lines that a benchmark prints."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / name), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip().splitlines()
+
+
+def need_library() -> None:
+    try:
+        load_library()
+    except NativeUnavailable as error:
+        pytest.skip(f"there is no native library: {error}")
+
+
+def need(module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"{module} is not installed: pip install '.[benchmarks]'")
+
+
+def test_training_steps_are_measured_without_pytorch(tmp_path: Path) -> None:
+    need_library()
+    none = tmp_path / "python"
+    none.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    none.chmod(0o755)
+    lines = run("train_step.py", "--quick", "--torch-python", str(none))
+    assert lines[-1].startswith("of MindSpore's plain step, tiny: ")
+    assert "PyTorch is not there" in lines[-1]
+
+
+@pytest.mark.slow
+def test_training_steps_are_measured_beside_pytorch() -> None:
+    need_library()
+    need("torch")
+    lines = run("train_step.py", "--quick")
+    assert re.match(r"of PyTorch's best f32 step: tiny [\d.]+ and [\d.]+ .*; evaluation [\d.]+", lines[-1])
+    differences = [line for line in lines if line.startswith("outputs with the same weights differ")]
+    assert float(differences[0].split(" by ")[1].split()[0]) < 1e-5
+
+
+def test_the_loader_is_measured() -> None:
+    need_library()
+    lines = run("loader.py", "--quick")
+    assert re.match(r"ours is [\d,]+ times as fast as decoding for each crop, ", lines[-1])
+
+
+def test_overhead_is_measured() -> None:
+    lines = run("overhead.py", "--quick", "--tune-most", "0")
+    assert lines[-1].startswith("ours costs a candidate ")
+    assert "Ray Tune is not there to compare with" in lines[-1]
+
+
+@pytest.mark.slow
+def test_overhead_is_measured_beside_ray_tune() -> None:
+    need("pyarrow")
+    lines = run("overhead.py", "--quick")
+    assert re.search(r"Ray Tune [\d.]+: [\d.]+ times as much", lines[-1])
+
+
+def test_scaling_is_measured() -> None:
+    lines = run("scaling.py", "--quick")
+    assert re.match(r"\d evaluators: efficiency [\d.]+; with 4 devices the driver takes ", lines[-1])
+
+
+def test_the_script_runs_every_benchmark() -> None:
+    script = (ROOT / "scripts" / "benchmarks.sh").read_text()
+    helpers = {"common", "contenders", "torch_contender"}
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        assert (f"benchmarks/{path.name}" in script) == (path.stem not in helpers), path.name
+    readme = (ROOT / "benchmarks" / "README.md").read_text()
+    assert all(f"`{path.name}`" in readme for path in (ROOT / "benchmarks").glob("*.py") if path.stem not in helpers)
+    assert os.access(ROOT / "scripts" / "benchmarks.sh", os.R_OK)
