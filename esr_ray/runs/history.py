@@ -30,7 +30,7 @@ class History:
 
     `outcomes` has an entry for each time that a candidate ended: more than one where it failed and was tried again
     (`retries`: candidate id, and the generation before which its new result is told). `starts` counts trainings begun,
-    `under_way` are those that have not ended.
+    `under_way` are those that have not ended; `next_generation` is the first of which nothing was asked yet.
     """
 
     run: Event | None = None
@@ -40,6 +40,9 @@ class History:
     retries: list[tuple[int, int]] = field(default_factory=list)
     starts: dict[int, int] = field(default_factory=dict)
     under_way: set[int] = field(default_factory=set)
+    # Kept up rather than looked for: the driver asks after every candidate.
+    failed_ids: set[int] = field(default_factory=set)
+    next_generation: int = 0
     trained: Event | None = None
     reported: Event | None = None
     closed: Event | None = None
@@ -47,12 +50,7 @@ class History:
     @property
     def failed(self) -> list[int]:
         """Candidates whose last try failed."""
-        return [one for one, ends in sorted(self.outcomes.items()) if ends[-1].quality is None]
-
-    @property
-    def next_generation(self) -> int:
-        """The first generation of which nothing was asked yet."""
-        return max((one.generation + 1 for one in self.candidates.values()), default=0)
+        return sorted(self.failed_ids)
 
     def attempts(self, candidate_id: int) -> list[Outcome]:
         return self.outcomes.get(candidate_id, [])
@@ -70,12 +68,15 @@ class History:
         elif kind == "asked":
             candidate = candidate_from_event(event)
             self.candidates[candidate.id] = candidate
+            self.next_generation = max(self.next_generation, candidate.generation + 1)
         elif kind == "finished":
             self.finished[event["id"]] = event
             quality = Quality(event["psnr_y"], event["psnr_rgb"], event["ssim_y"])
             self.outcomes.setdefault(event["id"], []).append(Outcome(quality))
+            self.failed_ids.discard(event["id"])
         elif kind == "failed":
             self.outcomes.setdefault(event["id"], []).append(Outcome(None, event["reason"]))
+            self.failed_ids.add(event["id"])
         elif kind == "retry":
             self.retries.append((event["id"], event["before_generation"]))
         elif kind == "trained":

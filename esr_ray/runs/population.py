@@ -9,9 +9,18 @@ from esr_ray.evolution.population import Candidate
 from esr_ray.runs.history import History, candidate_event
 
 
-def population_lines(history: History) -> bytes:
-    """The content of the file, by id; a duplicate has the figures of the candidate that it is the same as."""
-    lines = [json.dumps(_individual(history, one)) for _, one in sorted(history.candidates.items())]
+def population_lines(history: History, first: int = 0) -> bytes:
+    """The content of the file, by id, from id `first` on.
+
+    A duplicate has the figures of the candidate that it is the same as.
+    """
+    # Ids are given in order, so those asked last are at the end.
+    new = []
+    for one in reversed(history.candidates.values()):
+        if one.id < first:
+            break
+        new.append(one)
+    lines = [json.dumps(_individual(history, one)) for one in sorted(new, key=lambda one: one.id)]
     return "".join(f"{line}\n" for line in lines).encode()
 
 

@@ -37,6 +37,9 @@ class Recorder:
         self._busy = 0
         self._new_best = False
         self._candidate_s: list[float] = []
+        # The first individual that population.jsonl does not have yet, and the results of retried ones that it has.
+        self._listed: int | None = None
+        self._retries_listed = 0
         self._phase_began = time.monotonic()
         self._log = folder.log.open("a", encoding="utf-8")
 
@@ -119,7 +122,7 @@ class Recorder:
 
     def told(self, state: State) -> None:
         self.board.generation(state, self.history)
-        write_atomically(self.folder.population, population_lines(self.history))
+        self._list_population()
         if state.generation >= self.history.next_generation:
             # Earlier generations are told again on resume: the elite of later ones must not go.
             self._keep_elite(state)
@@ -135,6 +138,17 @@ class Recorder:
             )
         else:
             self.say(f"generation {state.generation - 1}: every candidate failed")
+
+    def _list_population(self) -> None:
+        """Add the individuals of this generation; all are written anew at first, and where failed ones were retried."""
+        # Results of retries: they change lines that are there.
+        retries = sum(len(self.history.attempts(one)) for one, _ in self.history.retries)
+        if self._listed is None or self._retries_listed != retries:
+            write_atomically(self.folder.population, population_lines(self.history))
+        else:
+            with self.folder.population.open("ab") as file:
+                file.write(population_lines(self.history, self._listed))
+        self._listed, self._retries_listed = next(reversed(self.history.candidates), -1) + 1, retries
 
     def catch_up(self, expected: int) -> None:
         """Take in what the journal already has, on resume."""
