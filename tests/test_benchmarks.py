@@ -41,6 +41,7 @@ def need(module: str) -> None:
         pytest.skip(f"{module} is not installed: pip install '.[benchmarks]'")
 
 
+@pytest.mark.slow
 def test_training_steps_are_measured_without_pytorch(tmp_path: Path) -> None:
     need_library()
     none = tmp_path / "python"
@@ -67,6 +68,7 @@ def test_the_loader_is_measured() -> None:
     assert re.match(r"ours is [\d,]+ times as fast as decoding for each crop, ", lines[-1])
 
 
+@pytest.mark.slow
 def test_overhead_is_measured() -> None:
     lines = run("overhead.py", "--quick", "--tune-most", "0")
     assert lines[-1].startswith("ours costs a candidate ")
@@ -80,6 +82,7 @@ def test_overhead_is_measured_beside_ray_tune() -> None:
     assert re.search(r"Ray Tune [\d.]+: [\d.]+ times as much", lines[-1])
 
 
+@pytest.mark.slow
 def test_scaling_is_measured() -> None:
     lines = run("scaling.py", "--quick")
     assert re.match(r"\d evaluators: efficiency [\d.]+; with 4 devices the driver takes ", lines[-1])
