@@ -17,6 +17,7 @@ import pytest
 import ray
 
 from esr_ray.config.load import check_config
+from esr_ray.native.library import NativeUnavailable, load_library
 from esr_ray.runs.journal import read_journal
 from esr_ray.runtime.backend import Failed, Finished, Lost, Started
 from esr_ray.runtime.evaluator import Evaluator, Reply
@@ -51,7 +52,9 @@ VOLATILE = {"time", "seconds", "device", "node"}
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the configuration; decoded pictures are kept there too."""
     folder = tmp_path_factory.mktemp("search")
-    content = {**CONFIG, "runtime": {"cache_dir": str(folder / "cache")}, "output": {"dir": str(folder)}}
+    # Plain kernels compile each candidate: it takes so long that an interruption comes in the middle of a search.
+    runtime = {"cache_dir": str(folder / "cache"), "kernels": "plain"}
+    content = {**CONFIG, "runtime": runtime, "output": {"dir": str(folder)}}
     # JSON is YAML.
     (folder / "tiny.yml").write_text(json.dumps(content))
     return folder
@@ -169,6 +172,25 @@ def test_run_folder_has_what_a_user_leaves_with(uninterrupted: Path) -> None:
     # The elite's weights, and no others.
     assert len(list((uninterrupted / "checkpoints").glob("candidate_*.ckpt"))) == 2
     assert list((uninterrupted / "pictures").glob("best_*.png"))
+
+
+def test_a_search_on_native_kernels_says_so_in_its_records(
+    uninterrupted: Path, home: Path, search: Callable[..., Command]
+) -> None:
+    try:
+        name = f"native {load_library().instruction_set}"
+    except NativeUnavailable as error:
+        pytest.skip(str(error))
+    folder = home / "native"
+    command = search("tiny.yml", "--set", "output.name=native", "--set", "runtime.kernels=native")
+    assert command.wait() == 0, command.output()
+    finished = of_kind(folder, "finished")
+    assert {one["kernels"] for one in finished} == {name}
+    assert {one["kernels"] for one in of_kind(uninterrupted, "finished")} == {"plain"}
+    # The first generation is drawn before there is any fitness.
+    assert [one["arch"] for one in of_kind(folder, "asked")[:4]] == [
+        one["arch"] for one in of_kind(uninterrupted, "asked")[:4]
+    ]
 
 
 def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_records(
