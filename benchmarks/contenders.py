@@ -20,8 +20,9 @@ import numpy as np
 from common import serve, timed
 
 from esr_ray.config.schema import TrainingConfig
+from esr_ray.native.cpu import cpu_features
 from esr_ray.native.describe import describe
-from esr_ray.native.library import Library, cpu_features, load_library
+from esr_ray.native.library import Library, load_library
 from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import parameter_shapes
 from esr_ray.networks.spec import NetworkSpec

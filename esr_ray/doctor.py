@@ -19,6 +19,7 @@ import esr_ray
 from esr_ray.config.load import check_config
 from esr_ray.errors import UserError
 from esr_ray.native.build import NOTE, instruction_sets
+from esr_ray.native.cpu import cpu_name
 from esr_ray.native.library import FOLDER, Library, NativeUnavailable, library_path, usable_instruction_sets
 from esr_ray.view import print_line
 
@@ -78,16 +79,6 @@ def _say_versions(report: Report) -> None:
             report.say(name, version(name))
         except PackageNotFoundError:
             report.fail(name, "not installed")
-
-
-def cpu_name() -> str:
-    """What the processor calls itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or "unknown")
 
 
 def native_builds() -> list[str]:

@@ -16,8 +16,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from esr_ray.native import build
-from esr_ray.native.library import REQUIRED, Library, usable_instruction_sets
+from esr_ray.native import build, library
+from esr_ray.native.library import Library, usable_instruction_sets
 
 ROOT = Path(__file__).parents[1]
 FAST = ["-O0"]
@@ -161,13 +161,27 @@ def test_zig_is_told_the_processor_in_its_own_way(monkeypatch: pytest.MonkeyPatc
     assert build.Compiler(("g++",)).flags_for("portable") == []
 
 
-def test_builds_use_what_is_checked_before_they_are_loaded() -> None:
-    linux = {"bmi": "bmi1"}
-    # Every CPU with AVX-512 has what is asked for the build without it.
-    required = {**REQUIRED, "avx512": REQUIRED["avx512"] | REQUIRED["avx2"]}
-    for name, features in build.X86_BUILDS.items():
-        assert {linux.get(feature, feature) for feature in features} <= required[name]
-    assert list(build.X86_BUILDS) == list(REQUIRED)
+AVX2 = "sse2 avx f16c fma avx2 bmi1 bmi2 movbe"
+AVX512 = f"{AVX2} avx512f avx512dq avx512cd avx512bw avx512vl"
+
+
+@pytest.mark.parametrize(
+    ("flags", "usable"),
+    [
+        ("sse2", ("portable",)),
+        (AVX2, ("avx2", "portable")),
+        (AVX2.replace(" fma", ""), ("portable",)),
+        (AVX2.replace(" bmi1", ""), ("portable",)),
+        (AVX512, ("avx512", "avx2", "portable")),
+        (AVX512.replace(" avx512vl", ""), ("avx2", "portable")),
+    ],
+)
+def test_a_build_is_used_where_the_cpu_has_all_that_it_was_compiled_with(
+    flags: str, usable: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr(library, "cpu_features", lambda: frozenset(flags.split()))
+    assert library.usable_instruction_sets() == usable
 
 
 @pytest.mark.usefixtures("no_compiler")

@@ -26,8 +26,8 @@ SKIP = "ESR_RAY_NO_NATIVE"
 """Environment variable (1) that skips the native library."""
 COMPILERS = ("c++", "g++", "clang++")
 
-# Features one by one, as compilers spell them, since those before GCC 11 do not know -march=x86-64-v3. What a CPU must
-# have for a build is said in library.py.
+# Features one by one, as compilers spell them, since those before GCC 11 do not know -march=x86-64-v3. library.py asks
+# the CPU for the same.
 _AVX2 = ("avx2", "fma", "bmi", "bmi2", "f16c", "movbe")
 _AVX512 = ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl")
 X86_BUILDS: Mapping[str, tuple[str, ...]] = {"avx512": _AVX2 + _AVX512, "avx2": _AVX2, "portable": ()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,16 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
+from esr_ray.native.build import NOTE, X86_BUILDS, instruction_sets, library_name
+from esr_ray.native.cpu import cpu_features
+
 FOLDER = Path(__file__).parent
 VARIABLE = "ESR_RAY_INSTRUCTION_SET"
 """Environment variable that chooses a build by name, instead of the best one that the CPU has."""
 
-# What a build's compiler flags assume (the x86-64-v4 and -v3 levels), as Linux names CPU features; best first.
-REQUIRED: dict[str, frozenset[str]] = {
-    "avx512": frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma", "bmi2"}),
-    "avx2": frozenset({"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe"}),
-    "portable": frozenset(),
-}
+_LINUX_NAMES = {"bmi": "bmi1"}
+"""CPU features that Linux calls otherwise than compilers do."""
 
 
 class NativeUnavailable(Exception):
@@ -193,24 +191,19 @@ def _described(description: np.ndarray) -> tuple[ctypes.c_void_p, ctypes.c_int64
     return _sized(description)
 
 
-def cpu_features() -> frozenset[str]:
-    """Features of this CPU as Linux names them; none where it does not say."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line for line in lines if line.startswith("flags")), ":").split(":")[1].split())
-
-
 def usable_instruction_sets() -> tuple[str, ...]:
     """Builds whose instructions this CPU has, best first."""
-    features = cpu_features() if platform.machine() in ("x86_64", "AMD64") else frozenset()
-    return tuple(name for name, required in REQUIRED.items() if required <= features)
+    features = cpu_features()
+    return tuple(
+        name
+        for name in instruction_sets()
+        if all(_LINUX_NAMES.get(feature, feature) in features for feature in X86_BUILDS[name])
+    )
 
 
 def library_path(instruction_set: str) -> Path:
     """Where a build lies."""
-    return FOLDER / f"libesrn_{instruction_set}.so"
+    return FOLDER / library_name(instruction_set)
 
 
 @cache
@@ -235,7 +228,7 @@ def load_library(instruction_set: str | None = None) -> Library:
 
 
 def _build_note() -> str:
-    note = FOLDER / "build_failed.txt"
+    note = FOLDER / NOTE
     if note.is_file():
         return f"The installation could not build it: {note.read_text().strip()}"
     return "Install esr_ray with pip to build it"

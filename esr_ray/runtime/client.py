@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from esr_ray.runtime.setup import worker_environment
 
 POLL_S = 0.5
 """How often the status is asked for."""
+PATIENCE_S = 10.0
+"""How long to wait for a cluster's machine to answer at all."""
 
 
 @contextmanager
@@ -37,8 +40,9 @@ def connection(address: str | None) -> Iterator[None]:
             # Cores that this process may use: Ray counts those of the machine.
             ray.init(address="local", num_cpus=len(os.sched_getaffinity(0)), include_dashboard=False, **options)
         else:
+            _check_answers(address)
             ray.init(address=address, **options)
-    except (OSError, ImportError, RayError, ValueError, RuntimeError) as error:
+    except (OSError, OverflowError, ImportError, RayError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if address is None:
             raise UserError(f"Ray could not be started on this machine: {reason}") from None
@@ -47,6 +51,14 @@ def connection(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raises OSError where nothing listens: Ray itself tries for a quarter of an hour."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    socket.create_connection((host, int(port)), PATIENCE_S).close()
 
 
 def start_driver(setup: DriverSetup) -> Any:

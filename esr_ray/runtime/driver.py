@@ -9,7 +9,6 @@ from __future__ import annotations
 import platform
 import socket
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +21,7 @@ from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
 from esr_ray.evolution.population import State
 from esr_ray.metrics import mean_quality
+from esr_ray.native.cpu import cpu_name
 from esr_ray.runs.folder import RunFolder, create, lock, write_atomically
 from esr_ray.runs.history import History, replay
 from esr_ray.runs.journal import Journal
@@ -188,7 +188,7 @@ class Driver:
             "host": socket.gethostname(),
             "versions": {name: version(name) for name in ("mindspore", "ray", "numpy")}
             | {"esr_ray": esr_ray.__version__},
-            "hardware": {"cpu": _cpu_name(), "machine": platform.machine(), "placement": placement.reason},
+            "hardware": {"cpu": cpu_name(), "machine": platform.machine(), "placement": placement.reason},
             "pictures": checksum,
             "config": self.setup.config.model_dump(mode="json"),
         }
@@ -236,11 +236,3 @@ class Driver:
 
     def _outcome(self, kind: str, message: str) -> Outcome:
         return Outcome(kind, message, str(self.folder.path), socket.gethostname())
-
-
-def _cpu_name() -> str:
-    try:
-        lines: Sequence[str] = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -18,7 +18,7 @@ from esr_ray.training.plain import PlainNetwork
 log = logging.getLogger(__name__)
 
 REFERENCE_MARGIN = 1.1
-"""Parameters that a network has beyond what the reference counts (of 400 networks, 8 % at most)."""
+"""Parameters that a network's blocks have beyond what the reference counts (of 400 networks, 8 % at most)."""
 
 
 @dataclass(frozen=True)

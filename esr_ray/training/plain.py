@@ -6,13 +6,13 @@ from typing import Any
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from esr_ray.config.schema import TrainingConfig
 from esr_ray.networks.esrn import ESRN
 from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.spec import NetworkSpec
-from esr_ray.training.step import TrainingStep, make_adam
+from esr_ray.training.schedule import learning_rates
 
 
 class _Loss(nn.Cell):
@@ -24,6 +24,34 @@ class _Loss(nn.Cell):
 
     def construct(self, lr: Tensor, hr: Tensor) -> Tensor:
         return ops.mean(ops.abs(self.network(lr) - hr))
+
+
+class _Step(nn.TrainOneStepCell):
+    """Forward, backward, clipped Adam, and the exponential average of the weights."""
+
+    def __init__(
+        self, loss: nn.Cell, optimizer: nn.Optimizer, config: TrainingConfig, averages: list[Parameter]
+    ) -> None:
+        super().__init__(loss, optimizer)
+        self.clips = config.clip_norm is not None
+        self.clip_norm = config.clip_norm or 1.0
+        self.averages = ParameterTuple(averages)
+        self.keep = config.average_weights or 0.0
+        self.count = len(averages)
+
+    def construct(self, lr: Tensor, hr: Tensor) -> Tensor:
+        loss = self.network(lr, hr)
+        sens = ops.fill(loss.dtype, loss.shape, 1.0)
+        gradients = self.grad(self.network, self.weights)(lr, hr, sens)
+        if self.clips:
+            gradients = ops.clip_by_global_norm(gradients, self.clip_norm)
+        loss = ops.depend(loss, self.optimizer(gradients))
+        for index in range(self.count):
+            average = self.averages[index]
+            # depend: the average takes the weight of after the optimizer.
+            weight = ops.depend(self.weights[index], loss)
+            loss = ops.depend(loss, ops.assign(average, average * self.keep + weight * (1 - self.keep)))
+        return loss
 
 
 class PlainNetwork:
@@ -45,8 +73,9 @@ class PlainNetwork:
                 name: Parameter(weight.value().copy(), name=f"average.{name}", requires_grad=False)
                 for name, weight in self._weights.items()
             }
-        optimizer = make_adam(self._network.trainable_params(), config)
-        self._step = TrainingStep(_Loss(self._network), optimizer, config, list(self._averages.values()))
+        rates = [float(rate) for rate in learning_rates(config)]
+        optimizer = nn.Adam(self._network.trainable_params(), learning_rate=rates)
+        self._step = _Step(_Loss(self._network), optimizer, config, list(self._averages.values()))
         self._step.set_train()
         # Weights that `predict` has replaced by their averages are put back here before the next step.
         self._held: dict[str, np.ndarray] = {}
