@@ -1,8 +1,16 @@
 // build.h - how a plan is built: memory is allotted, and layers become operations.
 #pragma once
+#include <numeric>
+
 #include "plan.h"
 
 namespace esrn {
+
+inline std::vector<int> range(int first, int count) {
+    std::vector<int> v(count);
+    std::iota(v.begin(), v.end(), first);
+    return v;
+}
 
 // A gemm under construction: its output channels share the sources.
 struct Gemm {
