@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from esr_ray.config.schema import SpaceConfig
+from esr_ray.space.block import BLOCK_TYPES, Block
 from esr_ray.space.genome import Genome
 from esr_ray.space.space import Space, make_space
 
@@ -11,6 +12,20 @@ EXAMPLE = (
     *("G_8_16_16", "C_8_16_24", "S_8_16_16", "S_8_16_24", "S_8_16_32", "S_6_16_16", "G_6_16_64", "G_8_16_16"),
     "S_8_16_32",
 )
+
+
+def legal(block: Block) -> bool:
+    return BLOCK_TYPES[block.letter].illegal(block) is None
+
+
+# All that the grammar has: groups, odd growth rates, widths that no vector divides.
+legal_blocks = st.builds(
+    Block,
+    st.sampled_from("SGC"),
+    st.integers(1, 9),
+    st.sampled_from([1, 2, 3, 4, 5, 6, 8, 12, 16]),
+    st.sampled_from([1, 2, 3, 4, 5, 7, 8, 12, 16, 24]),
+).filter(legal)
 
 # Every one of these is legal for its letter: G needs a growth rate divisible by 4 from 4 convolutions on.
 block_names = st.builds(

@@ -7,15 +7,7 @@ from hypothesis import strategies as st
 
 from esr_ray.data import crops
 from esr_ray.data.crops import PicturePair, gather_crops, sample_batch
-from esr_ray.native.library import NativeError, NativeUnavailable, load_library
-
-
-@pytest.fixture(scope="module")
-def library():
-    try:
-        return load_library()
-    except NativeUnavailable as error:
-        pytest.skip(f"there is no native library: {error}")
+from esr_ray.native.library import NativeError, NativeUnavailable
 
 
 def picture(height, width, seed=0):

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy_network import Weights, reference_network
+from strategies import legal_blocks
 
 import esr_ray.native
 from esr_ray.native.describe import HEADER, VERSION, describe
 from esr_ray.native.library import Library, NativeUnavailable, load_library, usable_instruction_sets
 from esr_ray.networks.parameters import parameter_shapes
 from esr_ray.networks.spec import NetworkSpec
-from esr_ray.space.block import BLOCK_TYPES, Block
 
 SOURCES = Path(esr_ray.native.__file__).parent / "src"
 MARCH = {"avx512": ["-march=x86-64-v4"], "avx2": ["-march=x86-64-v3"], "portable": []}
@@ -55,18 +55,7 @@ def double(request, tmp_path_factory):
     return library
 
 
-def legal(block: Block) -> bool:
-    return BLOCK_TYPES[block.letter].illegal(block) is None
-
-
-blocks = st.builds(
-    Block,
-    st.sampled_from("SGC"),
-    st.integers(1, 9),
-    st.sampled_from([1, 2, 3, 4, 5, 6, 8, 12, 16]),
-    st.sampled_from([1, 2, 3, 4, 5, 7, 8, 12, 16]),
-).filter(legal)
-archs = st.lists(blocks.map(lambda block: block.name), min_size=1, max_size=3).map(tuple)
+archs = st.lists(legal_blocks.map(lambda block: block.name), min_size=1, max_size=3).map(tuple)
 specs = st.builds(
     NetworkSpec,
     archs,
@@ -86,7 +75,7 @@ def descriptions(draw):
     if skip:
         ends = (ends[0], ends[0])
     stages = draw(st.lists(st.tuples(st.integers(1, 6), st.sampled_from([2, 3, 4])), max_size=2))
-    arch = draw(st.lists(blocks, min_size=1, max_size=2))
+    arch = draw(st.lists(legal_blocks, min_size=1, max_size=2))
     values = [VERSION, *ends, draw(st.integers(1, 9)), skip, len(arch), len(stages)]
     for channels, factor in stages:
         values += [channels * factor**2, factor]

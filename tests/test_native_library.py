@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from strategies import legal_blocks
 
 from esr_ray.native.describe import HEADER, describe
 from esr_ray.native.library import Library, NativeError, NativeUnavailable, load_library, usable_instruction_sets
 from esr_ray.networks.esrn import ESRN
 from esr_ray.networks.parameters import parameter_shapes
 from esr_ray.networks.spec import NetworkSpec
-from esr_ray.space.block import BLOCK_TYPES, Block
 
 # Of float32 arithmetic through some dozens of layers, on both sides: relative to the largest number of the output, or
 # of a parameter tensor's gradient.
@@ -54,20 +54,9 @@ def loaded(name):
         pytest.skip(f"there is no compiler, and no build for {name}: {error}")
 
 
-def legal(block: Block) -> bool:
-    return BLOCK_TYPES[block.letter].illegal(block) is None
-
-
-blocks = st.builds(
-    Block,
-    st.sampled_from("SGC"),
-    st.integers(1, 9),
-    st.sampled_from([1, 2, 3, 4, 5, 6, 8, 12, 16]),
-    st.sampled_from([1, 2, 3, 4, 5, 7, 8, 12, 16, 24]),
-).filter(legal)
 specs = st.builds(
     NetworkSpec,
-    st.lists(blocks.map(lambda block: block.name), min_size=1, max_size=4).map(tuple),
+    st.lists(legal_blocks.map(lambda block: block.name), min_size=1, max_size=4).map(tuple),
     st.sampled_from([4, 8, 12, 16]),
     st.sampled_from([2, 3, 4]),
     st.sampled_from(["none", "nearest", "bicubic"]),

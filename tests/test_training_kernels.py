@@ -10,7 +10,7 @@ from test_space_user_block import SIMPLE, write
 from esr_ray.config.load import check_config
 from esr_ray.config.schema import RuntimeConfig
 from esr_ray.errors import UserError
-from esr_ray.native.library import NativeUnavailable, load_library
+from esr_ray.native.library import NativeUnavailable
 from esr_ray.networks.spec import NetworkSpec
 from esr_ray.runtime.placement import decide_placement
 from esr_ray.space import block as grammar
@@ -37,14 +37,6 @@ def config(kernels="auto", scale=2, **space):
         },
         "test",
     )
-
-
-@pytest.fixture
-def library():
-    try:
-        return load_library()
-    except NativeUnavailable as error:
-        pytest.skip(f"there is no native library: {error}")
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from esr_ray.config.schema import CosineSchedule, MultiStepSchedule, TrainingCon
 from esr_ray.data.crops import PicturePair
 from esr_ray.data.resize import downscale
 from esr_ray.native.describe import describe
-from esr_ray.native.library import NativeUnavailable, load_library
 from esr_ray.native.step import NativeStep, update_settings
 from esr_ray.networks.spec import NetworkSpec
 from esr_ray.space.genome import decode
@@ -53,15 +52,6 @@ def mode(wanted):
         yield
     finally:
         ms.set_context(mode=before)
-
-
-@pytest.fixture(scope="module")
-def library():
-    # That it can be built where there is a compiler is for test_native_library.py to say.
-    try:
-        return load_library()
-    except NativeUnavailable as error:
-        pytest.skip(f"there is no native library: {error}")
 
 
 @pytest.fixture
