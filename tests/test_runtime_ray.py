@@ -1,4 +1,4 @@
-"""Real searches on Ray: two workers, interruptions of every kind, and what evaluators are given."""
+"""Real searches on Ray: two workers, and interruptions of every kind."""
 
 from __future__ import annotations
 
@@ -8,23 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-import ray
 
-from esr_ray.config.load import check_config
 from esr_ray.native.library import NativeUnavailable, load_library
 from esr_ray.runs.journal import read_journal
-from esr_ray.runtime.backend import Failed, Finished, Lost, Started
-from esr_ray.runtime.evaluator import Evaluator, Reply
-from esr_ray.runtime.placement import Placement
-from esr_ray.runtime.ray_backend import RayBackend
-from esr_ray.runtime.setup import WorkerSetup
-from esr_ray.tasks.super_resolution import plan_pictures
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -307,118 +299,3 @@ def test_dry_run_prints_the_plan_and_leaves_nothing(home: Path, search: Callable
     for word in ("parameters", "evaluations", "devices", "time expected", "device-hours"):
         assert word in command.output()
     assert not (home / "dry").exists()
-
-
-# The backend by itself, with evaluators that do as they are told.
-
-
-# Ray's workers cannot import this file: what they need of it is sent to them.
-ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-
-
-class Scripted(Evaluator):
-    """Ends each candidate as its id says, and notes what it was given."""
-
-    def __init__(self, setup: WorkerSetup) -> None:
-        self.setup, self.device = setup, "scripted"
-
-    def train(self, references: Sequence[ray.ObjectRef], candidate_id: int) -> Reply:
-        given = f"{type(references).__name__} of {type(references[0]).__name__}"
-        held = ray.get(references[0])[candidate_id].fate
-        if held == "dies":
-            os._exit(1)
-        if held == "hangs":
-            time.sleep(600)
-        if held == "raises":
-            raise RuntimeError("it was told to")
-        return Reply(None, f"{given}: {held}", 100.0 if held != "grows" else 1e6)
-
-
-class Told:
-    """A candidate as far as the backend looks at it: an id, and here what is to become of it."""
-
-    def __init__(self, id: int, fate: str) -> None:
-        self.id, self.fate = id, fate
-
-
-@pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, resources={"NPU": 2})
-    yield
-    ray.shutdown()
-
-
-def scripted_backend(placement: Placement, **runtime: object) -> RayBackend:
-    config = check_config({**CONFIG, "runtime": runtime}, "test")
-    return RayBackend(WorkerSetup(config, "CPU", plan_pictures(config), ()), placement, evaluator=Scripted)
-
-
-def outcomes(backend: RayBackend, count: int) -> list[Started | Finished | Failed | Lost]:
-    """Events until `count` candidates have ended."""
-    seen: list[Started | Finished | Failed | Lost] = []
-    deadline = time.monotonic() + 120
-    while sum(not isinstance(event, Started) for event in seen) < count:
-        assert time.monotonic() < deadline, seen
-        event = backend.next_event(0.5)
-        if event is not None:
-            seen.append(event)
-    return seen
-
-
-ONE_CPU = Placement("CPU", "CPU", 1, "")
-
-
-@pytest.mark.usefixtures("local_ray")
-def test_evaluators_are_given_references_not_genomes() -> None:
-    backend = scripted_backend(ONE_CPU)
-    backend.submit([Told(7, "ends")])
-    ended = outcomes(backend, 1)[-1]
-    backend.cancel()
-    assert ended == Failed(7, "list of ObjectRef: ends")
-
-
-@pytest.mark.usefixtures("local_ray")
-def test_raising_fails_and_dying_is_lost_and_the_next_candidate_is_trained() -> None:
-    backend = scripted_backend(ONE_CPU)
-    backend.submit([Told(0, "raises"), Told(1, "dies"), Told(2, "ends")])
-    ended = [event for event in outcomes(backend, 3) if not isinstance(event, Started)]
-    backend.cancel()
-    assert [type(event) for event in ended] == [Failed, Lost, Failed]
-    assert "it was told to" in ended[0].reason
-    assert "died" in ended[1].reason
-
-
-@pytest.mark.usefixtures("local_ray")
-def test_a_candidate_that_hangs_fails_at_its_deadline() -> None:
-    backend = scripted_backend(ONE_CPU, candidate_timeout_s=2.0)
-    backend.submit([Told(0, "hangs"), Told(1, "ends")])
-    ended = [event for event in outcomes(backend, 2) if not isinstance(event, Started)]
-    backend.cancel()
-    assert [event.id for event in ended] == [0, 1]
-    assert "deadline" in ended[0].reason
-
-
-@pytest.mark.usefixtures("local_ray")
-def test_an_evaluator_that_has_grown_is_replaced() -> None:
-    backend = scripted_backend(ONE_CPU)
-    backend.submit([Told(0, "grows"), Told(1, "ends")])
-    before = backend._workers[0].actor
-    outcomes(backend, 2)
-    assert backend._workers[0].actor is not before
-    backend.cancel()
-
-
-@pytest.mark.usefixtures("local_ray")
-def test_an_evaluator_owns_one_imitated_npu() -> None:
-    class Visible(Scripted):
-        def train(self, references: Sequence[ray.ObjectRef], candidate_id: int) -> Reply:
-            time.sleep(1)
-            return Reply(None, os.environ["ASCEND_RT_VISIBLE_DEVICES"], 0.0)
-
-    config = check_config(CONFIG, "test")
-    setup = WorkerSetup(config, "CPU", plan_pictures(config), ())
-    backend = RayBackend(setup, Placement("NPU", "CPU", 2, ""), evaluator=Visible)
-    backend.submit([Told(index, "ends") for index in range(4)])
-    ended = [event for event in outcomes(backend, 4) if isinstance(event, Failed)]
-    backend.cancel()
-    assert {event.reason for event in ended} == {"0", "1"}
