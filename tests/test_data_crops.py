@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from esr_ray.data.crops import PicturePair, check_crop_size, sample_batch, validation_crops
 from esr_ray.errors import UserError
-from esr_ray.randomness import generator
+from esr_ray.randomness import generator, uniform
 
 
 def tagged(name: str, height: int, width: int, scale: int, number: int = 0) -> PicturePair:
@@ -115,3 +116,20 @@ def test_keyed_numbers_do_not_change_with_versions():
 def test_keyed_numbers_differ_by_seed_purpose_and_index():
     keys = [(0, "a"), (1, "a"), (0, "b"), (0, "a", 0), (0, "a", 1), (0, "a", 0, 1), (0, "a,0"), (0, "a',0,'")]
     assert len({generator(*key).random() for key in keys}) == len(keys)
+
+
+def test_uniform_numbers_are_the_generators_whoever_drew_before():
+    for index in (5, 0, 5, 2**70):
+        expected = generator(3, "crops", index).random((4, 6))
+        np.testing.assert_array_equal(uniform((4, 6), 3, "crops", index), expected)
+        uniform((3,), 3, "something else", index)
+
+
+def test_uniform_numbers_are_the_same_in_threads_that_draw_at_once():
+    def draw(index):
+        return [uniform((5,), 1, "crops", index, step) for step in range(300)]
+
+    with ThreadPoolExecutor(4) as pool:
+        for index, drawn in enumerate(pool.map(draw, range(4))):
+            expected = [generator(1, "crops", index, step).random(5) for step in range(300)]
+            np.testing.assert_array_equal(drawn, expected)

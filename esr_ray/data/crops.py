@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esr_ray.errors import UserError
-from esr_ray.native.library import NativeUnavailable, load_library
-from esr_ray.randomness import generator
+from esr_ray.native.library import Library, NativeUnavailable, address, load_library
+from esr_ray.randomness import uniform
 
 F32 = NDArray[np.float32]
 
@@ -24,53 +25,115 @@ class PicturePair:
     hr: NDArray[np.uint8]
     lr: NDArray[np.uint8]
 
+    @cached_property
+    def addresses(self) -> tuple[int, int, int, int]:
+        """Where LR begins in memory and bytes from row to row, and both of HR. NativeError where they are not RGB."""
+        return (*address(self.lr), *address(self.hr))
+
+    def __getstate__(self) -> dict[str, object]:
+        # In another process they lie elsewhere.
+        return {name: value for name, value in self.__dict__.items() if name != "addresses"}
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of each batch that one of `count` workers trains on; `rank` counts from 0."""
+
+    rank: int
+    count: int
+
+    def of(self, batch_size: int) -> slice:
+        """Places in a batch, as many for each worker. Raises ValueError where the batch cannot be divided so."""
+        if batch_size % self.count:
+            raise ValueError(f"a batch of {batch_size} cannot be divided among {self.count} workers")
+        size = batch_size // self.count
+        return slice(self.rank * size, (self.rank + 1) * size)
+
+
+ALL = Share(0, 1)
+
 
 def sample_batch(
-    pairs: Sequence[PicturePair], seed: int, step: int, batch_size: int, crop_size: int, scale: int
+    pairs: Sequence[PicturePair],
+    seed: int,
+    step: int,
+    batch_size: int,
+    crop_size: int,
+    scale: int,
+    share: Share = ALL,
 ) -> tuple[F32, F32]:
     """Draw the batch of one step: LR (B, 3, c, c) and HR (B, 3, c·scale, c·scale), float32 RGB in [0, 1].
 
     Pictures and positions are uniform; horizontal flip, vertical flip and transposition each have probability 0.5 and
     are applied to both sizes alike. The same (seed, step) gives the same batch whatever was drawn before, so every
-    candidate of a run sees the same crops. `crop_size` is in LR pixels; `check_crop_size` says whether it fits.
+    candidate of a run sees the same crops. `crop_size` is in LR pixels; `check_crop_size` says whether it fits. With
+    a `share` only the crops of that part of the batch are made, B of them.
     """
-    # Only random() is used, see esr_ray.randomness.
-    draws = generator(seed, "crops", step).random((batch_size, 6)).tolist()
-    lr, hr, size = [], [], crop_size * scale
+    # Only uniform numbers are used, see esr_ray.randomness.
+    draws = uniform((batch_size, 6), seed, "crops", step)[share.of(batch_size)].tolist()
+    crops = []
     for which, down, right, horizontal, vertical, transposed in draws:
         pair = pairs[int(which * len(pairs))]
-        top = int(down * (pair.lr.shape[0] - crop_size + 1))
-        left = int(right * (pair.lr.shape[1] - crop_size + 1))
+        height, width = pair.lr.shape[:2]
+        top, left = int(down * (height - crop_size + 1)), int(right * (width - crop_size + 1))
         flips = (horizontal < 0.5) + 2 * (vertical < 0.5) + 4 * (transposed < 0.5)
-        lr.append((pair.lr[top : top + crop_size, left : left + crop_size], flips))
-        top, left = top * scale, left * scale
-        hr.append((pair.hr[top : top + size, left : left + size], flips))
-    gather = _gatherer()
-    return gather(lr, crop_size), gather(hr, size)
+        crops.append(Crop(pair, top, left, flips))
+    return _gatherer()(crops, crop_size, scale)
 
 
-Gather = Callable[[Sequence[tuple[NDArray[np.uint8], int]], int], F32]
+class Crop(NamedTuple):
+    """A place in a pair, in LR pixels, and its flips: 1 horizontal, 2 vertical, 4 transposition, in this order."""
+
+    pair: PicturePair
+    top: int
+    left: int
+    flips: int
+
+
+Gather = Callable[[Sequence[Crop], int, int], tuple[F32, F32]]
+"""Square crops, their side in LR pixels and the scale -> LR and HR batches, as `sample_batch` gives them."""
 
 
 @cache
 def _gatherer() -> Gather:
-    """The native library's gather, which is faster, or NumPy's; they give the same bits."""
+    """The native library's way, which is faster, or NumPy's; they give the same bits."""
     try:
-        library = load_library()
+        return native_gather(load_library())
     except NativeUnavailable:
-        return gather_crops
-    return library.crops
+        return gather
 
 
-def gather_crops(crops: Sequence[tuple[NDArray[np.uint8], int]], size: int) -> F32:
-    """Square crops as a batch (B, 3, size, size) in [0, 1].
+def gather(crops: Sequence[Crop], size: int, scale: int) -> tuple[F32, F32]:
+    """Implements `Gather` with NumPy."""
+    lr = [one.pair.lr[one.top : one.top + size, one.left : one.left + size] for one in crops]
+    hr = [
+        one.pair.hr[one.top * scale : (one.top + size) * scale, one.left * scale : (one.left + size) * scale]
+        for one in crops
+    ]
+    flips = [one.flips for one in crops]
+    return gather_views(lr, flips, size), gather_views(hr, flips, size * scale)
 
-    Each is a uint8 view (size, size, 3) and its flips: 1 horizontal, 2 vertical, 4 transposition, in this order.
-    """
-    batch = np.empty((len(crops), size, size, 3), np.uint8)
-    for index, (view, flips) in enumerate(crops):
-        batch[index] = _flipped(view, flips)
+
+def gather_views(views: Sequence[NDArray[np.uint8]], flips: Sequence[int], size: int) -> F32:
+    """Square views (size, size, 3) as a batch (B, 3, size, size) in [0, 1]."""
+    batch = np.empty((len(views), size, size, 3), np.uint8)
+    for index, (view, flip) in enumerate(zip(views, flips, strict=True)):
+        batch[index] = _flipped(view, flip)
     return np.ascontiguousarray(batch.transpose(0, 3, 1, 2)).astype(np.float32) / np.float32(255)
+
+
+def native_gather(library: Library) -> Gather:
+    """Implements `Gather` with the native library."""
+
+    def gather(crops: Sequence[Crop], size: int, scale: int) -> tuple[F32, F32]:
+        lr, hr = [], []
+        for pair, top, left, flips in crops:
+            lr_at, lr_row, hr_at, hr_row = pair.addresses
+            lr.append((lr_at + top * lr_row + 3 * left, lr_row, flips))
+            hr.append((hr_at + scale * (top * hr_row + 3 * left), hr_row, flips))
+        return library.gather(lr, size), library.gather(hr, size * scale)
+
+    return gather
 
 
 def check_crop_size(pairs: Sequence[PicturePair], crop_size: int, key: str = "crop_size") -> None:

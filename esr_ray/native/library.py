@@ -126,20 +126,15 @@ class Library:
         )
         return y
 
-    def crops(self, crops: Sequence[tuple[np.ndarray, int]], size: int) -> np.ndarray:
+    def gather(self, crops: Sequence[tuple[int, int, int]], size: int) -> np.ndarray:
         """Square crops as a batch (B, 3, size, size) in [0, 1].
 
-        Each is a uint8 view (size, size, 3) of a picture whose pixels are contiguous, and its flips: 1 horizontal,
-        2 vertical, 4 transposition, in this order. Raises NativeError for views of another kind.
+        Each is its corner in memory and the bytes from row to row, from `address`, and its flips: 1 horizontal, 2
+        vertical, 4 transposition, in this order. The caller vouches for the crops lying within pictures that are there.
         """
-        table = []
-        for view, flips in crops:
-            if view.shape != (size, size, 3) or view.dtype != np.uint8 or view.strides[1:] != (3, 1):
-                raise NativeError(f"a crop is {view.dtype} {view.shape}, not a view (size, size, 3) of uint8 RGB")
-            table.append((view.__array_interface__["data"][0], view.strides[0], flips))
-        out = np.empty((len(table), 3, size, size), self.real)
-        described = np.array(table, np.int64)
-        self._call("esrn_crops", _pointer(described), ctypes.c_int(len(table)), ctypes.c_int(size), _pointer(out))
+        out = np.empty((len(crops), 3, size, size), self.real)
+        described = np.array(crops, np.int64)
+        self._call("esrn_crops", _pointer(described), ctypes.c_int(len(crops)), ctypes.c_int(size), _pointer(out))
         return out
 
     def _checked(self, description: np.ndarray, parameters: np.ndarray, x: np.ndarray) -> _Ends:
@@ -169,6 +164,16 @@ class Library:
         text = ctypes.create_string_buffer(1000)
         self._functions.esrn_error(text, ctypes.c_int64(len(text)))
         return text.value.decode()
+
+
+def address(picture: np.ndarray) -> tuple[int, int]:
+    """Where the pixels (h, w, 3) of a picture begin in memory, and bytes from row to row, as `Library.gather` reads it.
+
+    Raises NativeError where it is not uint8 RGB whose rows are contiguous.
+    """
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or picture.strides[1:] != (3, 1):
+        raise NativeError(f"a picture is {picture.dtype} {picture.shape}, not a view (h, w, 3) of uint8 RGB")
+    return picture.__array_interface__["data"][0], picture.strides[0]
 
 
 def _pointer(array: np.ndarray) -> ctypes.c_void_p:
