@@ -19,6 +19,7 @@ Planes shuffled_group(const Block& b, const Planes& slices, int conv, int group)
 }  // namespace
 
 void Builder::block_forward(const Block& b, const Planes& input, Saved* s) {
+    divide();
     s->input = s->entry = input;
     s->out = allot(FORWARD, FULL, b.out);
     const size_t full = used[region(FORWARD, FULL)], half = used[region(FORWARD, HALF)];

@@ -19,8 +19,9 @@ Planes Builder::allot(Kind kind, int g, int channels) {
 
 void Builder::push(Program& program, int g, bool tiled, Op op) {
     auto& phases = program.phases;
-    if (phases.empty() || !tiled || !phases.back().tiled || phases.back().geometry != g)
+    if (phases.empty() || !tiled || !phases.back().tiled || phases.back().geometry != g || divided)
         phases.push_back({g, tiled, {}, 0});
+    divided = false;
     phases.back().ops.push_back(std::move(op));
 }
 
@@ -161,6 +162,7 @@ void Builder::build_forward() {
         append(fused, current);
         saved.push_back(std::move(s));
     }
+    divide();
     ends.slices = fused;
     ends.steps = allot(FORWARD, FULL, net.base);
     ends.out = allot(FORWARD, FULL, net.base);
@@ -178,6 +180,7 @@ void Builder::build_forward() {
         append(ends.shuffled, current);
         g = next;
     }
+    divide();
     const Planes output = allot(FORWARD, g, net.out_channels);
     conv_forward(g, net.last, current, output);
     transfer(program, STORE_OUTPUT, g, g, output, {});

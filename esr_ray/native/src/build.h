@@ -67,8 +67,11 @@ class Builder {
     void transfer(Program& program, Operation kind, int coarse, int fine, const Planes& source, const Planes& out,
                   const Planes& add = {});
     void push(Program& program, int geometry, bool tiled, Op op);
+    // Evaluation: what follows is a phase of its own. What waves over fewer operations still need stays nearer.
+    void divide() { divided = !plan.training; }
     void find_levels(Phase& phase);
 
+    bool divided = false;
     Planes d_fused;  // gradient of GFF's 1x1
     std::vector<int> fused_at;
 };

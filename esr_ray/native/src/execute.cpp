@@ -47,7 +47,11 @@ class Executor {
             for (tile = 0; tile < geo.tiles; tile++)
                 if (phase.levels && geo.vectors > LARGE_VECTORS) run_waves(phase, geo);
                 else
-                    for (const Op& op : phase.ops) op.kind == GEMM ? run_gemm(op, geo, 0, geo.vectors) : run_dot(op, geo);
+                    for (const Op& op : phase.ops) {
+                        pointers.clear();
+                        const Located planes = locate(op);
+                        op.kind == GEMM ? run_gemm(op, planes, geo, 0, geo.vectors) : run_dot(op, planes, geo);
+                    }
         }
     }
     real* gradient = nullptr;
@@ -57,64 +61,70 @@ class Executor {
     real* base[REGIONS] = {};
     const Lease weights, biases;  // packed
     int tile = 0;
-    std::vector<const real*> sources, outs, adds, gates;
+    std::vector<const real*> pointers;
+
+    // Where an operation's planes are: places in `pointers`, which may still grow.
+    struct Located {
+        size_t source, out, add, gate;
+    };
 
     const real* at(const Plane& p) const {
         const size_t shift = kind_of(p.region) == SCRATCH ? 0 : plan.stride[p.region] * tile;
         return base[p.region] + shift + p.offset;
     }
-    void locate(std::vector<const real*>& to, const Planes& planes) {
-        to.resize(planes.size());
-        for (size_t i = 0; i < planes.size(); i++) to[i] = at(planes[i]);
+    size_t locate(const Planes& planes) {
+        const size_t first = pointers.size();
+        for (const Plane& p : planes) pointers.push_back(at(p));
+        return first;
     }
-    void locate_sources(const Op& op) {
-        locate(sources, op.source);
-        for (size_t i = 0; i < sources.size(); i++) sources[i] += op.shift[i];
+    Located locate(const Op& op) {
+        const Located found{locate(op.source), locate(op.out), locate(op.add), locate(op.gate)};
+        for (size_t i = 0; i < op.source.size(); i++) pointers[found.source + i] += op.shift[i];
+        return found;
     }
     // A large picture's planes fit no cache: operations follow each other in waves, each a little behind those that it
     // reads (a tap reaches pitch + 1 ahead), so that what one has written is still near when the next one reads it. What
     // takes a plane over is behind those that read it before, and they reach pitch + 1 back.
     void run_waves(const Phase& phase, const Geometry& geo) {
+        pointers.clear();
+        std::vector<Located> planes;
+        for (const Op& op : phase.ops) planes.push_back(locate(op));
         const int behind = (geo.pitch + 1 + VW - 1) / VW + 1;
         const int all = geo.vectors + (phase.levels - 1) * behind;
         for (int front = 0; front < all; front += RUN_VECTORS)
-            for (const Op& op : phase.ops) {
-                const int first = front - op.level * behind, last = first + RUN_VECTORS;
+            for (size_t i = 0; i < phase.ops.size(); i++) {
+                const int first = front - phase.ops[i].level * behind, last = first + RUN_VECTORS;
                 if (last > 0 && first < geo.vectors)
-                    run_gemm(op, geo, std::max(first, 0), std::min(last, geo.vectors));
+                    run_gemm(phase.ops[i], planes[i], geo, std::max(first, 0), std::min(last, geo.vectors));
             }
     }
-    void run_gemm(const Op& op, const Geometry& geo, int begin, int end) {
+    void run_gemm(const Op& op, const Located& planes, const Geometry& geo, int begin, int end) {
         const int terms = op.source.size(), channels = op.out.size();
-        locate_sources(op);
-        locate(outs, op.out);
-        locate(adds, op.add);
-        locate(gates, op.gate);
+        const real* const* outs = &pointers[planes.out];
         if (begin == 0)
-            for (const real* out : outs) clear_around(geo, const_cast<real*>(out));
+            for (int c = 0; c < channels; c++) clear_around(geo, const_cast<real*>(outs[c]));
         for (int first = begin; first < end; first += RUN_VECTORS) {
             const int last = std::min(first + RUN_VECTORS, end);
             const real* w = weights.data() + op.weights;
             for (int c = 0, block; c < channels; c += block) {
                 block = channel_block(channels - c);
                 const Epilogue e{(real* const*)&outs[c],
-                                 adds.empty() ? nullptr : &adds[c],
-                                 gates.empty() ? nullptr : &gates[c],
+                                 op.add.empty() ? nullptr : &pointers[planes.add + c],
+                                 op.gate.empty() ? nullptr : &pointers[planes.gate + c],
                                  op.bias[0].empty() ? nullptr : biases.data() + op.biases + c,
                                  geo.mask(),
                                  op.relu};
-                gemm(sources.data(), terms, w, block, first, last, e);
+                gemm(&pointers[planes.source], terms, w, block, first, last, e);
                 w += (size_t)terms * block;
             }
         }
     }
-    void run_dot(const Op& op, const Geometry& geo) {
+    void run_dot(const Op& op, const Located& planes, const Geometry& geo) {
         const int channels = op.out.size();
-        locate_sources(op);
-        locate(outs, op.out);
-        dot(outs.data(), channels, sources.data(), sources.size(), geo.vectors, gradient + op.weight_gradient, op.row,
-            op.pointwise);
-        sum(outs.data(), channels, geo.vectors, gradient + op.bias_gradient);
+        const real* const* outs = &pointers[planes.out];
+        dot(outs, channels, &pointers[planes.source], op.source.size(), geo.vectors, gradient + op.weight_gradient,
+            op.row, op.pointwise);
+        sum(outs, channels, geo.vectors, gradient + op.bias_gradient);
     }
 };
 
