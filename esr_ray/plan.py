@@ -12,6 +12,7 @@ from esr_ray.errors import UserError
 from esr_ray.randomness import generator
 from esr_ray.runs.folder import RunFolder, lock
 from esr_ray.runs.journal import read_journal
+from esr_ray.space.counts import network_cost
 from esr_ray.space.reach import Reach, check_budget
 from esr_ray.space.sample import sample_genome
 from esr_ray.space.space import Space, make_space
@@ -31,7 +32,8 @@ class Experiment:
     config: Config
     folder: RunFolder
     space: Space
-    reach: Reach
+    reach: Reach | None
+    """None where networks are given: nothing is searched."""
     blocks: tuple[BlockSource, ...]
     pictures: PicturePlan | None
     """None where the pictures are on another machine."""
@@ -50,10 +52,14 @@ def check_experiment(config: Config, folder: RunFolder, pictures_here: bool, res
     for path in sources:
         load_user_block(path)
     space = make_space(config.space, config.task.scale)
-    reach = check_budget(space)
-    # Mult-adds are outside that exact check: finding one network within both limits is.
-    sample_genome(space, generator(config.seed, "check"))
-    needed = _needed_bytes(config, reach)
+    reach = None
+    if config.networks:
+        needed = _check_networks(config)
+    else:
+        reach = check_budget(space)
+        # Mult-adds are outside that exact check: finding one network within both limits is.
+        sample_genome(space, generator(config.seed, "check"))
+        needed = _needed_bytes(config, reach)
     _check_disk(folder.path, needed)
     notes: tuple[str, ...] = ()
     pictures = None
@@ -69,9 +75,22 @@ def _check_free(folder: RunFolder) -> None:
     os.close(lock(folder, LOCK_PATIENCE_S))
 
 
+def _check_networks(config: Config) -> int:
+    """Bytes that their checkpoints and states will need. Raises UserError for a block that cannot be built."""
+    params = 0
+    for index, arch in enumerate(config.networks):
+        try:
+            params += network_cost(arch, config.space.base_channels, config.task.scale).params
+        except UserError as error:
+            raise UserError(f"networks[{index}]: {error}") from None
+    # A checkpoint, and weights, moments and averages of the state; twice while they are written.
+    return 4 * params * (1 + 2 * 4)
+
+
 def _needed_bytes(config: Config, reach: Reach) -> int:
     largest = min(reach.greatest, config.space.max_params or reach.greatest)
-    kept = config.evolution.num_elitism + config.evolution.num_individual + 1
+    # Of the winner also the state of its training, twice while it is written.
+    kept = config.evolution.num_elitism + config.evolution.num_individual + 1 + 2 * 4
     candidates = config.evolution.num_generation * config.evolution.num_individual
     return kept * 4 * largest + candidates * _JOURNAL_BYTES
 

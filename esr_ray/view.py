@@ -70,9 +70,12 @@ def _panel(status: Status) -> Table:
     return grid
 
 
-def report_table(rows: Sequence[tuple[str, str, dict[str, float], dict[str, float]]], scale: int) -> Table:
-    """The trained network beside bicubic, picture by picture; rows of `esr_ray.runs.result.report_rows`."""
-    table = Table(title=f"x{scale}, Y channel (BT.601), border of {scale} pixels cropped")
+def report_table(
+    rows: Sequence[tuple[str, str, dict[str, float], dict[str, float]]], scale: int, name: str | None = None
+) -> Table:
+    """The trained network (`name`) beside bicubic, picture by picture; rows of `esr_ray.runs.result.report_rows`."""
+    of = f"{name}, " if name else ""
+    table = Table(title=f"{of}x{scale}, Y channel (BT.601), border of {scale} pixels cropped")
     for column in ("set", "picture"):
         table.add_column(column)
     for column in ("bicubic dB", "network dB", "gain dB", "bicubic SSIM", "network SSIM"):

@@ -152,7 +152,7 @@ def test_mistyped_key_that_must_be_there_is_one_fault():
         ("data.split.test", 1, "less than 1, got 1"),
         ("runtime.evaluators", "all", "'auto' or a valid integer, got 'all'"),
         ("runtime.evaluators", 0, "'auto' or greater than or equal to 1, got 0"),
-        ("runtime.final_threads", 1.5, "'auto' or a valid integer, got 1.5"),
+        ("runtime.trainers", 1.5, "'auto' or a valid integer, got 1.5"),
         ("space.max_params", "1M", "a valid integer, got '1M'"),
     ],
 )

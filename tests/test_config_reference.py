@@ -390,7 +390,7 @@ def test_what_ours_does_not_have_is_an_error_that_names_the_key(key: str, value:
     ("key", "value", "said"),
     [
         ("general.parallel_search", False, "always trained in parallel"),
-        ("general.parallel_fully_train", False, "runtime.final_threads"),
+        ("general.parallel_fully_train", False, "runtime.trainers"),
         ("nas.dataset.train.hflip", False, "ours always flips"),
         ("nas.dataset.train.vflip", False, "ours always flips"),
         ("nas.dataset.train.rot90", False, "ours always transposes"),

@@ -82,12 +82,12 @@ def test_generation_of_failures_is_shown(tmp_path):
 
 def test_full_training_is_shown_beside_bicubic(tmp_path):
     board = Board(tmp_path / "tensorboard")
-    board.training_loss(5, 0.125)
+    board.training_loss("final", 5, 0.125)
     board.report({"sets": [{"name": "Set5", "network": {"psnr_y": 33.5}, "bicubic": {"psnr_y": 31.25}}]})
     board.close()
     assert points(tmp_path / "tensorboard") == [
-        ("full_training/loss", 5, 0.125),
-        ("report_psnr_y/Set5_network", 0, 33.5),
+        ("full_training_loss/final", 5, 0.125),
+        ("report_psnr_y/Set5_final", 0, 33.5),
         ("report_psnr_y/Set5_bicubic", 0, 31.25),
     ]
 
@@ -112,9 +112,9 @@ def test_what_generations_wrote_can_be_read_while_the_run_goes_on(tmp_path):
 def test_board_is_made_anew(tmp_path):
     for value in (1.0, 2.0):
         board = Board(tmp_path / "tensorboard")
-        board.training_loss(1, value)
+        board.training_loss("final", 1, value)
         board.close()
-    assert points(tmp_path / "tensorboard") == [("full_training/loss", 1, 2.0)]
+    assert points(tmp_path / "tensorboard") == [("full_training_loss/final", 1, 2.0)]
 
 
 def test_full_disk_neither_stops_nor_hangs_the_search(tmp_path):
@@ -128,7 +128,7 @@ def test_full_disk_neither_stops_nor_hangs_the_search(tmp_path):
         board = board_module.Board(Path({str(tmp_path / "tensorboard")!r}))
         resource.setrlimit(resource.RLIMIT_FSIZE, (300, resource.RLIM_INFINITY))
         for step in range(100):
-            board.training_loss(step, 1.0)
+            board.training_loss("final", step, 1.0)
         board.close()
         print("went on")
     """

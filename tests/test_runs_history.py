@@ -90,7 +90,7 @@ def test_run_is_open_again_once_it_was_resumed():
 def test_run_and_trained_are_kept():
     run, trained = {"event": "run", "seed": 3}, {"event": "trained", "id": 1, "sets": []}
     history = replay([run, trained])
-    assert (history.run, history.trained) == (run, trained)
+    assert (history.run, history.trained) == (run, {"final": trained})
 
 
 def test_kinds_of_later_versions_pass():
@@ -200,8 +200,17 @@ def test_result_leaves_out_the_report_of_an_older_winner():
 
 
 def test_a_new_full_training_makes_the_report_void():
-    assert replay([TRAINED, REPORTED]).reported == REPORTED
-    assert replay([TRAINED, REPORTED, TRAINED]).reported is None
+    assert replay([TRAINED, REPORTED]).reported == {"final": REPORTED}
+    assert replay([TRAINED, REPORTED, TRAINED]).reported == {}
+
+
+def test_networks_are_told_apart_by_their_labels():
+    one, two = ({**event, "network": "network_00"} for event in (TRAINED, REPORTED))
+    history = replay([TRAINED, REPORTED, one, two, {**TRAINED, "network": "network_00"}])
+    assert set(history.trained) == {"final", "network_00"}
+    assert set(history.reported) == {"final"}
+    assert report_rows(replay([one, two]), "network_00") == report_rows(replay([TRAINED, REPORTED]))
+    assert report_rows(replay([one, two])) == []
 
 
 @pytest.mark.parametrize("events", [[], [finished(0)]])

@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+from commands import Command, events, of_kind, wait_for
 
 from esr_ray.native.library import NativeUnavailable, load_library
-from esr_ray.runs.journal import read_journal
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -52,50 +48,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Command:
-    """A search in a process group of its own, as a terminal would start it."""
-
-    def __init__(self, home: Path, *arguments: str) -> None:
-        self.log = (home / f"log-{time.monotonic_ns()}.txt").open("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "esr_ray.search", *arguments],
-            stdout=self.log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            cwd=home,
-        )
-
-    def output(self) -> str:
-        self.log.seek(0)
-        return self.log.read()
-
-    def wait(self) -> int:
-        return self.process.wait(timeout=300)
-
-    def workers(self, title: str) -> list[psutil.Process]:
-        """Ray's worker processes of this search whose title begins so, such as ray::Evaluator."""
-        found = []
-        for child in psutil.Process(self.process.pid).children(recursive=True):
-            try:
-                if " ".join(child.cmdline()).startswith(title):
-                    found.append(child)
-            except psutil.NoSuchProcess:
-                continue
-        return found
-
-    def kill_group(self) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-        self.log.close()
-
-
 @pytest.fixture
 def search(home: Path) -> Iterator[Callable[..., Command]]:
     commands: list[Command] = []
 
     def start(*arguments: str) -> Command:
-        commands.append(Command(home, *arguments))
+        commands.append(Command(home, "esr_ray.search", *arguments))
         return commands[-1]
 
     yield start
@@ -103,31 +61,11 @@ def search(home: Path) -> Iterator[Callable[..., Command]]:
         command.kill_group()
 
 
-def events(folder: Path) -> list[dict[str, Any]]:
-    try:
-        return read_journal(folder / "journal.jsonl")[0]
-    except Exception:
-        # Not there yet.
-        return []
-
-
-def of_kind(folder: Path, kind: str) -> list[dict[str, Any]]:
-    return [event for event in events(folder) if event["event"] == kind]
-
-
 def records(folder: Path) -> list[dict[str, Any]]:
     """Asked and finished records, by id, without times and hosts."""
     kept = [event for event in events(folder) if event["event"] in ("asked", "finished")]
     plain = [{key: value for key, value in event.items() if key not in VOLATILE} for event in kept]
     return sorted(plain, key=lambda event: (event["event"], event["id"]))
-
-
-def wait_for(condition: Callable[[], object], command: Command, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert command.process.poll() is None, command.output()
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain:\n{command.output()}"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,7 @@ _SAID: dict[str, dict[str, tuple[tuple[Any, ...], str]]] = {
             (True,),
             "candidates are always trained in parallel, on all devices; see runtime.evaluators",
         ),
-        "parallel_fully_train": ((True,), "the full training always uses all cores; see runtime.final_threads"),
+        "parallel_fully_train": ((True,), "the full training uses all devices; see runtime.trainers"),
     },
     "training": {
         "trainer.callbacks": (("ESRTrainerCallback", ["ESRTrainerCallback"]), "there are no callbacks"),

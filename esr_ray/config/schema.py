@@ -160,6 +160,13 @@ class TrainingConfig(_Section):
     )
 
 
+class FullTrainingConfig(TrainingConfig):
+    """The training of what is kept: on all devices together, each on its share of every batch."""
+
+    checkpoint_steps: Count = Field(1000, description="steps after which the state is kept, to go on from")
+    validation_steps: Count = Field(1000, description="steps after which the validation pictures are measured")
+
+
 class BenchmarkConfig(FolderConfig):
     """A set of pictures that the trained network is reported on."""
 
@@ -178,8 +185,13 @@ class RuntimeConfig(_Section):
         "MindSpore's operators; auto: native where it was built and knows the blocks",
     )
     evaluators: Literal["auto"] | Count = Field("auto", description="evaluators, one device each; auto: all devices")
-    final_threads: Literal["auto"] | Count = Field(
-        "auto", description="CPU threads of the full training; auto: all cores that Ray has on its node"
+    trainers: Literal["auto"] | Count = Field(
+        "auto",
+        description="devices that the full training uses together; auto: all that Ray has. The batch is divided among "
+        "them: where it cannot be, fewer are used",
+    )
+    rank_table: str | None = Field(
+        None, description="HCCL's rank table (RANK_TABLE_FILE), Ascend only; without it devices find each other"
     )
     max_attempts: Count = Field(3, description="how often a candidate is tried whose process or node dies")
     candidate_timeout_s: Annotated[float, Field(gt=0)] | None = Field(
@@ -200,6 +212,7 @@ class OutputConfig(_Section):
     name: str | None = Field(None, description="name of the run folder; default: the file's name with date and time")
 
 
+Blocks = Annotated[tuple[str, ...], Field(min_length=1)]
 Step = Literal["search", "full_training", "benchmarks"]
 
 
@@ -215,7 +228,10 @@ class Config(_Section):
     evolution: EvolutionConfig = EvolutionConfig()
     data: DataConfig
     fast_training: TrainingConfig = Field(TrainingConfig(), description="the short training that fitness comes from")
-    full_training: TrainingConfig = Field(TrainingConfig(), description="the training of the winner")
+    full_training: FullTrainingConfig = Field(FullTrainingConfig(), description="the training of the winner")
+    networks: tuple[Blocks, ...] = Field(
+        (), description="networks to train in full, each a list of blocks, where the pipeline has no search"
+    )
     benchmarks: tuple[BenchmarkConfig, ...] = Field((), description="sets to report on beside the test set")
     runtime: RuntimeConfig = RuntimeConfig()
     output: OutputConfig = OutputConfig()
@@ -231,6 +247,10 @@ class Config(_Section):
     @model_validator(mode="after")
     def _pipeline_in_order(self) -> Config:
         order = ["search", "full_training", "benchmarks"]
-        if not self.pipeline or list(self.pipeline) != order[: len(self.pipeline)]:
-            raise ValueError(f"pipeline must be the first steps of {order}, in this order")
+        steps = list(self.pipeline)
+        if self.networks:
+            if steps not in (order[1:2], order[1:]):
+                raise ValueError("networks are trained without a search: set pipeline to [full_training, benchmarks]")
+        elif not steps or steps != order[: len(steps)]:
+            raise ValueError(f"pipeline must be the first steps of {order}, in this order; or give networks")
         return self

@@ -71,7 +71,7 @@ def open_store(spec: StoreSpec, cache_dir: Path, checksum: str | None = None) ->
     if index is None:
         try:
             cache_dir.mkdir(parents=True, exist_ok=True)
-            with _locked(cache_dir / f"{checksum}.lock"):
+            with locked(cache_dir, checksum):
                 index = _valid_index(cache_dir, checksum)  # another process may have been faster
                 if index is None:
                     index = _build(spec, cache_dir, checksum)
@@ -83,6 +83,16 @@ def open_store(spec: StoreSpec, cache_dir: Path, checksum: str | None = None) ->
                 f"{cache_dir}: cannot be written ({error}); set runtime.cache_dir to a folder that can"
             ) from None
     return Store(_views(index, cache_dir / f"{checksum}.u8"), checksum, tuple(index["notes"]), built)
+
+
+def has_store(cache_dir: Path, checksum: str) -> bool:
+    """Whether this node has the store, whole."""
+    return _valid_index(cache_dir, checksum) is not None
+
+
+def store_files(cache_dir: Path, checksum: str) -> tuple[tuple[str, Path], ...]:
+    """The files of a store by their suffix: pixels, and the index, which is written last."""
+    return tuple((suffix, cache_dir / f"{checksum}.{suffix}") for suffix in ("u8", "json"))
 
 
 def _checksum(spec: StoreSpec) -> str:
@@ -175,8 +185,9 @@ def _views(index: dict[str, Any], path: Path) -> dict[str, list[PicturePair]]:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as lock:
+def locked(cache_dir: Path, checksum: str) -> Iterator[None]:
+    """Held by the one process of this node that makes, or brings, a store."""
+    with (cache_dir / f"{checksum}.lock").open("a") as lock:
         # Released when the file is closed, also where the process dies.
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -17,11 +17,17 @@ class NativeStep(nn.Cell):
     """One training step of any network whose parameters and description fit: L1 loss, backward, clipped Adam, average.
 
     `vectors` are the flat weights, both moments of Adam, and the averaged weights, all (P,) float32. Gradient and
-    update are two operators, so that gradients can be reduced between them.
+    update are two operators: with `members` processes (a group that has been joined) gradient and loss become the
+    means over all of them in between.
     """
 
-    def __init__(self, library: Library, vectors: tuple[Parameter, Parameter, Parameter, Parameter]) -> None:
+    def __init__(
+        self, library: Library, vectors: tuple[Parameter, Parameter, Parameter, Parameter], members: int = 1
+    ) -> None:
         super().__init__()
+        self.members = members
+        if members > 1:
+            self.all_reduce = ops.AllReduce()
         self.weights, self.moment1, self.moment2, self.average = vectors
         self.gradient = ops.Custom(
             f"{library.path}:ESRNGradient",
@@ -39,6 +45,10 @@ class NativeStep(nn.Cell):
     def construct(self, description: Tensor, lr: Tensor, hr: Tensor, settings: Tensor) -> Tensor:
         """LR (B, C, h, w) and HR (B, C, scale·h, scale·w) -> loss (1,)."""
         loss, gradient = self.gradient(self.weights, description, lr, hr)
+        if self.members > 1:
+            # One message: a second one would cost as much as a step of a small network.
+            means = self.all_reduce(ops.concat((loss, gradient))) / self.members
+            loss, gradient = means[:1], means[1:]
         weights, moment1, moment2, average = self.update(
             self.weights, self.moment1, self.moment2, self.average, gradient, settings
         )

@@ -13,6 +13,7 @@ from tensorboardX.summary import image, scalar
 
 from esr_ray.evolution.population import State
 from esr_ray.evolution.selection import fitness_of
+from esr_ray.runs.folder import FINAL
 from esr_ray.runs.history import History
 from esr_ray.runs.journal import Event
 
@@ -107,14 +108,19 @@ class Board:
         self._writer.add_image(tag, strip, step)
         self._writer.flush()
 
-    def training_loss(self, step: int, loss: float) -> None:
-        """A point of the full training's curve."""
-        self._writer.add_scalar("full_training/loss", loss, step)
+    def training_loss(self, label: str, step: int, loss: float) -> None:
+        """A point of the curve of a full training, of the network with that label."""
+        self._writer.add_scalar(f"full_training_loss/{label}", loss, step)
+
+    def validated(self, label: str, step: int, psnr_y: float) -> None:
+        """PSNR of the validation pictures within a full training."""
+        self._writer.add_scalar(f"full_training_psnr_y/{label}", psnr_y, step)
 
     def report(self, event: Event) -> None:
-        """PSNR of the trained network and of bicubic on each set; from a `reported` event."""
+        """PSNR of a trained network and of bicubic on each set; from a `reported` event."""
+        label = event.get("network", FINAL)
         for part in event["sets"]:
-            self._writer.add_scalar(f"report_psnr_y/{part['name']}_network", part["network"]["psnr_y"], 0)
+            self._writer.add_scalar(f"report_psnr_y/{part['name']}_{label}", part["network"]["psnr_y"], 0)
             self._writer.add_scalar(f"report_psnr_y/{part['name']}_bicubic", part["bicubic"]["psnr_y"], 0)
         self._writer.flush()
 

@@ -16,6 +16,9 @@ from esr_ray.config.load import check_config, read_yaml
 from esr_ray.config.schema import Config
 from esr_ray.errors import DISK_FULL, UserError
 
+FINAL = "final"
+"""The label of the network that a search ends with."""
+
 MAY_CHANGE = ("evolution.num_generation", "full_training", "benchmarks", "pipeline", "runtime", "output")
 """Keys that may differ when a run is resumed: they change no result that is already there."""
 
@@ -65,9 +68,13 @@ class RunFolder:
     def candidate_checkpoint(self, candidate_id: int) -> Path:
         return self.checkpoints / f"candidate_{candidate_id:06d}.ckpt"
 
-    @property
-    def final_checkpoint(self) -> Path:
-        return self.checkpoints / "final.ckpt"
+    def checkpoint(self, label: str) -> Path:
+        """The fully trained network of that label."""
+        return self.checkpoints / f"{label}.ckpt"
+
+    def state(self, label: str) -> Path:
+        """What its unfinished training goes on from."""
+        return self.checkpoints / f"{label}.state.npz"
 
 
 def new_folder(config: Config, config_path: Path) -> RunFolder:

@@ -8,6 +8,7 @@ from typing import Any
 
 from esr_ray.evolution.population import Candidate
 from esr_ray.metrics import Quality
+from esr_ray.runs.folder import FINAL
 from esr_ray.runs.journal import Event
 from esr_ray.space.genome import genome_from_json, genome_to_json
 
@@ -43,8 +44,9 @@ class History:
     # Kept up rather than looked for: the driver asks after every candidate.
     failed_ids: set[int] = field(default_factory=set)
     next_generation: int = 0
-    trained: Event | None = None
-    reported: Event | None = None
+    # By the network's label.
+    trained: dict[str, Event] = field(default_factory=dict)
+    reported: dict[str, Event] = field(default_factory=dict)
     closed: Event | None = None
 
     @property
@@ -80,13 +82,20 @@ class History:
         elif kind == "retry":
             self.retries.append((event["id"], event["before_generation"]))
         elif kind == "trained":
-            self.trained, self.reported = event, None
+            self.trained[_label(event)] = event
+            self.reported.pop(_label(event), None)
         elif kind == "reported":
-            self.reported = event
+            self.reported[_label(event)] = event
         elif kind == "resumed":
             self.closed = None
         elif kind == "closed":
             self.closed = event
+
+
+def _label(event: Event) -> str:
+    """The network that an event is of; journals from before several could be trained do not say it."""
+    label: str = event.get("network", FINAL)
+    return label
 
 
 def replay(events: Iterable[Event]) -> History:

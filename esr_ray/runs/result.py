@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from esr_ray.evolution.population import Individual
+from esr_ray.runs.folder import FINAL
 from esr_ray.runs.history import History
 
 
@@ -25,10 +27,10 @@ def closing_line(best: Individual, history: History) -> str:
     )
 
 
-def report_rows(history: History) -> list[tuple[str, str, dict[str, float], dict[str, float]]]:
-    """(set, picture or "mean", network's figures, bicubic's figures) of the trained network; empty without one."""
+def report_rows(history: History, label: str = FINAL) -> list[tuple[str, str, dict[str, float], dict[str, float]]]:
+    """(set, picture or "mean", network's figures, bicubic's figures) of a trained network; empty without one."""
     rows = []
-    for part in (history.reported or {}).get("sets", []):
+    for part in history.reported.get(label, {}).get("sets", []):
         rows += [(part["name"], one["name"], one["network"], one["bicubic"]) for one in part["pictures"]]
         rows.append((part["name"], "mean", part["network"], part["bicubic"]))
     return rows
@@ -50,7 +52,45 @@ def result_json(best: Individual, history: History) -> str:
         }
     }
     # A run that went further without training its new winner has the report of an older one.
-    if history.trained is not None and history.trained["arch"] == list(candidate.arch):
-        content["full_training"] = {key: history.trained[key] for key in ("checkpoint", "seconds")}
-        content["full_training"]["sets"] = (history.reported or {}).get("sets", [])
+    trained = history.trained.get(FINAL)
+    if trained is not None and trained["arch"] == list(candidate.arch):
+        content["full_training"] = _full_training(history, FINAL)
     return json.dumps(content, indent=2) + "\n"
+
+
+def networks_json(costs: Mapping[str, tuple[int, int]], history: History) -> str:
+    """As `result_json`, of networks that were given: parameters and mult-adds (1280x720) by label."""
+    content = {
+        label: {
+            "arch": history.trained[label]["arch"],
+            "params": params,
+            "mult_adds_1280x720": mult_adds,
+            "full_training": _full_training(history, label),
+        }
+        for label, (params, mult_adds) in costs.items()
+    }
+    return json.dumps({"networks": content}, indent=2) + "\n"
+
+
+def networks_line(costs: Mapping[str, tuple[int, int]], history: History) -> str:
+    """The closing line of a run that trained networks that were given."""
+    values = [
+        {
+            "network": label,
+            "performance": {
+                "flops": round(mult_adds / 1e9, 3),
+                "params": round(params / 1e3, 3),
+                "PSNR": history.reported[label]["sets"][0]["network"]["psnr_y"],
+            },
+        }
+        for label, (params, mult_adds) in costs.items()
+    ]
+    return (
+        f"Values: {values}  (flops: G mult-adds for a 1280x720 output; params: thousands; "
+        "PSNR: dB on Y, test pictures, after full training)"
+    )
+
+
+def _full_training(history: History, label: str) -> dict[str, Any]:
+    part = {key: history.trained[label][key] for key in ("checkpoint", "seconds")}
+    return part | {"sets": history.reported.get(label, {}).get("sets", [])}

@@ -9,33 +9,36 @@ from __future__ import annotations
 import platform
 import socket
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import ray
 
 import esr_ray
 from esr_ray.config.schema import Config
+from esr_ray.data.transfer import read_part
 from esr_ray.errors import UserError
 from esr_ray.evolution.population import State
-from esr_ray.metrics import mean_quality
+from esr_ray.metrics import Quality, mean_quality
 from esr_ray.native.cpu import cpu_name
-from esr_ray.runs.folder import RunFolder, create, lock, write_atomically
+from esr_ray.runs.folder import FINAL, RunFolder, create, lock, write_atomically
 from esr_ray.runs.history import History, replay
 from esr_ray.runs.journal import Journal
-from esr_ray.runs.result import closing_line, result_json
+from esr_ray.runs.result import closing_line, networks_json, networks_line, result_json
 from esr_ray.runs.status import Status
-from esr_ray.runtime.final_stage import Run, train_winner
+from esr_ray.runtime.final_stage import Kept, Run, train_kept
 from esr_ray.runtime.placement import Placement, decide_placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.recorder import Recorder
 from esr_ray.runtime.search_loop import SearchLoop, Stopped, close_interrupted, schedule_retries
 from esr_ray.runtime.setup import WorkerSetup
+from esr_ray.space.counts import mult_adds_720p, network_cost
 from esr_ray.space.space import Space, make_space
 from esr_ray.space.user_block import BlockSource, load_blocks
-from esr_ray.tasks.super_resolution import open_pictures, plan_pictures
+from esr_ray.tasks.super_resolution import cache_dir, open_pictures, plan_pictures, with_checksums
 from esr_ray.training.evaluation import measure_bicubic
 
 LOCK_PATIENCE_S = 10.0
@@ -72,6 +75,7 @@ class Driver:
         self.restarted = ray.get_runtime_context().was_current_actor_reconstructed
         self.recorder: Recorder | None = None
         self._stop = threading.Event()
+        self._cache_dir = Path()
 
     # Answered at any time, in a concurrency group of their own.
 
@@ -85,12 +89,30 @@ class Driver:
         """Give up what is under way and end; the run can be resumed."""
         self._stop.set()
 
+    # Told by the first of the trainers.
+
     @ray.method(concurrency_group="control")
-    def full_training_progress(self, step: int, loss: float) -> None:
-        """Told by the final task."""
+    def training_progress(self, step: int, loss: float) -> None:
+        """The mean loss of the steps since the last call."""
         if self.recorder is not None:
-            self.recorder.update(step=step)
-            self.recorder.board.training_loss(step, loss)
+            self.recorder.training_progress(step, loss)
+
+    @ray.method(concurrency_group="control")
+    def keep_state(self, content: bytes) -> None:
+        """The content of a state's file. Raises UserError where the disk is full."""
+        if self.recorder is not None:
+            self.recorder.keep_state(content)
+
+    @ray.method(concurrency_group="control")
+    def validated(self, step: int, quality: list[Quality], sr: np.ndarray) -> None:
+        """Quality of the validation pictures, and what the network makes of the first."""
+        if self.recorder is not None:
+            self.recorder.validated(step, quality, sr)
+
+    @ray.method(concurrency_group="control")
+    def picture_part(self, checksum: str, suffix: str, offset: int) -> bytes:
+        """A part of a store of decoded pictures, for a node that does not have it."""
+        return read_part(self._cache_dir, checksum, suffix, offset)
 
     # The run.
 
@@ -150,7 +172,8 @@ class Driver:
         recorder.update(phase="pictures")
         plan = plan_pictures(config)
         pictures = open_pictures(plan, config)
-        plan = replace(plan, checksum=pictures.checksum)
+        plan = with_checksums(plan, pictures)
+        self._cache_dir = cache_dir(plan)
         for note in (*plan.notes, *pictures.notes):
             recorder.say(note)
         bicubic = mean_quality([one.quality for one in measure_bicubic(pictures.validation, config.task.scale)])
@@ -165,23 +188,45 @@ class Driver:
             self.folder,
             journal,
             history,
-            WorkerSetup(config, placement.target, plan, self.setup.blocks),
+            WorkerSetup(config, placement.target, plan, self.setup.blocks, ray.get_runtime_context().current_actor),
             placement,
             recorder,
         )
 
+        closing = self._search_and_train(run, space) if "search" in config.pipeline else self._train_networks(run)
+        history.add(journal.append("closed", {"reason": "finished"}))
+        recorder.update(phase="finished")
+        return self._outcome("finished", closing)
+
+    def _search_and_train(self, run: Run, space: Space) -> str:
+        """The search, and what the pipeline wants done with its best network; the closing line."""
         state = self._search(run, space)
-        if state.best is None:
+        best = state.best
+        if best is None:
             raise UserError(
                 f"{self.folder.path}: every candidate failed, there is nothing to train; the reasons are in "
                 f"{self.folder.population.name}; mend them and go on with --resume {self.folder.path} --retry-failed"
             )
-        if "full_training" in config.pipeline:
-            train_winner(run, state.best, ray.get_runtime_context().current_actor, self._stop.is_set)
-        write_atomically(self.folder.result, result_json(state.best, history).encode())
-        history.add(journal.append("closed", {"reason": "finished"}))
-        recorder.update(phase="finished")
-        return self._outcome("finished", closing_line(state.best, history))
+        if "full_training" in run.setup.config.pipeline:
+            why = f"candidate {best.id}, the best in fitness ({best.fitness:.3f} dB) of all within the budget"
+            self._train(run, Kept(FINAL, best.candidate.arch, best.id, why))
+        write_atomically(self.folder.result, result_json(best, run.history).encode())
+        return closing_line(best, run.history)
+
+    def _train_networks(self, run: Run) -> str:
+        """Train the networks that were given, one after the other; the closing line."""
+        config = run.setup.config
+        costs: dict[str, tuple[int, int]] = {}
+        for index, arch in enumerate(config.networks):
+            label = f"network_{index:02d}"
+            self._train(run, Kept(label, arch, None, f"{label}, {index + 1} of {len(config.networks)}"))
+            cost = network_cost(arch, config.space.base_channels, config.task.scale)
+            costs[label] = (cost.params, mult_adds_720p(cost, config.task.scale))
+        write_atomically(self.folder.result, networks_json(costs, run.history).encode())
+        return networks_line(costs, run.history)
+
+    def _train(self, run: Run, kept: Kept) -> None:
+        train_kept(run, kept, ray.get_runtime_context().current_actor, self._stop.is_set)
 
     def _journal_begin(self, journal: Journal, history: History, placement: Placement, checksum: str) -> None:
         facts: dict[str, Any] = {
@@ -211,7 +256,10 @@ class Driver:
         )
 
     def _search(self, run: Run, space: Space) -> State:
-        backend = RayBackend(run.setup, run.placement, run.recorder.say)
+        recorder = run.recorder
+        backend = RayBackend(
+            run.setup, run.placement, recorder.say, devices=lambda count: recorder.update(devices=count)
+        )
         run.recorder.update(phase="search", devices=run.placement.evaluators)
         config, stopped = run.setup.config, self._stop.is_set
         try:

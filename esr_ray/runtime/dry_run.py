@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +20,7 @@ from esr_ray.runtime.client import connection
 from esr_ray.runtime.placement import Placement, decide_placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
+from esr_ray.space.counts import mult_adds_720p, network_cost
 from esr_ray.training.result import Seconds
 from esr_ray.view import duration, print_line
 
@@ -41,32 +43,17 @@ def print_plan(experiment: Experiment, address: str | None, console: Console) ->
 
     say = partial(print_line, console)
 
-    config, space, reach = experiment.config, experiment.space, experiment.reach
-    names = len(space.vocabulary.names)
-    networks = sum(names**count for count in range(max(1, space.min_active), space.node_num + 1))
-    say(
-        f"space: {names} blocks, {space.node_num} nodes, {space.min_active} or more active: "
-        f"10^{math.log10(networks):.1f} networks"
-    )
-    counting = " as the reference counts" if space.reference_counting else ""
-    say(
-        f"parameters{counting}: {reach.least:,} to {reach.greatest:,} can be reached; "
-        f"{reach.within:,} different counts lie within the budget "
-        f"({space.min_params:,} to {space.max_params or reach.greatest:,})"
-    )
-    if space.max_mult_adds is not None:
-        say(f"mult-adds: at most {space.max_mult_adds / 1e9:.2f} G for a 1280x720 output")
-    for note in experiment.notes:
-        say(note)
-    evolution = config.evolution
-    evaluations = evolution.num_generation * evolution.num_individual
-    say(f"evaluations: {evolution.num_generation} generations of {evolution.num_individual}: at most {evaluations}")
+    config = experiment.config
+    for line in (*_to_train(experiment), *experiment.notes):
+        say(line)
     say(f"disk: about {experiment.needed_bytes / 1e6:,.0f} MB in {experiment.folder.path}")
     with connection(address):
         placement = decide_placement(config.runtime, ray.cluster_resources())
         say(f"devices: {placement.reason}")
-        if experiment.pictures is None:
-            say("time: not tried, the pictures are on the cluster")
+        if experiment.pictures is None or experiment.reach is None:
+            say(
+                "time: not tried, " + ("the pictures are on the cluster" if experiment.reach else "nothing is searched")
+            )
             return
         setup = WorkerSetup(config, placement.target, experiment.pictures, experiment.blocks)
         expected = expected_time(config, placement, _trial(experiment, setup, placement))
@@ -74,6 +61,35 @@ def print_plan(experiment: Experiment, address: str | None, console: Console) ->
         f"time expected: {expected.candidate_s:.0f} s a candidate, {duration(expected.search_s)} for the search, "
         f"{duration(expected.full_training_s)} for the full training; {expected.device_hours:.2f} device-hours"
     )
+
+
+def _to_train(experiment: Experiment) -> Iterator[str]:
+    """What is searched, or which networks are trained, in words."""
+    config, space, reach = experiment.config, experiment.space, experiment.reach
+    scale = config.task.scale
+    if reach is None:
+        for arch in config.networks:
+            cost = network_cost(arch, config.space.base_channels, scale)
+            figures = f"{cost.params:,} parameters, {mult_adds_720p(cost, scale) / 1e9:.2f} G mult-adds"
+            yield f"network of {len(arch)} blocks, {figures}: {' '.join(arch)}"
+        return
+    names = len(space.vocabulary.names)
+    networks = sum(names**count for count in range(max(1, space.min_active), space.node_num + 1))
+    yield (
+        f"space: {names} blocks, {space.node_num} nodes, {space.min_active} or more active: "
+        f"10^{math.log10(networks):.1f} networks"
+    )
+    counting = " as the reference counts" if space.reference_counting else ""
+    yield (
+        f"parameters{counting}: {reach.least:,} to {reach.greatest:,} can be reached; "
+        f"{reach.within:,} different counts lie within the budget "
+        f"({space.min_params:,} to {space.max_params or reach.greatest:,})"
+    )
+    if space.max_mult_adds is not None:
+        yield f"mult-adds: at most {space.max_mult_adds / 1e9:.2f} G for a 1280x720 output"
+    evolution = config.evolution
+    evaluations = evolution.num_generation * evolution.num_individual
+    yield f"evaluations: {evolution.num_generation} generations of {evolution.num_individual}: at most {evaluations}"
 
 
 def expected_time(config: Config, placement: Placement, trial: Seconds) -> Expected:

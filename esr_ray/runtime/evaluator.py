@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,10 +12,12 @@ import ray
 
 from esr_ray.errors import DISK_FULL, UserError
 from esr_ray.runtime.cores import pin_to_free_core
+from esr_ray.runtime.node import this_node
+from esr_ray.runtime.node_pictures import open_here
 from esr_ray.runtime.setup import WorkerSetup
-from esr_ray.runtime.target import use_target
+from esr_ray.runtime.target import device_name, use_target
 from esr_ray.space.user_block import load_blocks
-from esr_ray.tasks.super_resolution import network_spec, open_pictures
+from esr_ray.tasks.super_resolution import network_spec
 from esr_ray.training.result import Trained
 
 
@@ -47,10 +48,10 @@ class Evaluator:
         self.setup = setup
         # Before MindSpore is imported: it starts its threads then.
         core = pin_to_free_core() if setup.target == "CPU" else None
-        self.device = _device_name(setup.target, core)
+        self.device = device_name(setup.target, core)
         use_target(setup.target, setup.config.runtime.mode)
         load_blocks(setup.blocks)
-        self.pictures = open_pictures(setup.pictures, setup.config)
+        self.pictures = open_here(setup)
         from esr_ray.training.kernels import choose_kernels
 
         self.kernels = choose_kernels(setup.config, setup.target, for_search=True)
@@ -59,7 +60,7 @@ class Evaluator:
 
     def ready(self) -> Ready:
         """Called once: the actor has started when this returns."""
-        return Ready(self.device, socket.gethostname(), os.getpid(), self.kernels.reason)
+        return Ready(self.device, this_node(), os.getpid(), self.kernels.reason)
 
     def train(self, references: Sequence[ray.ObjectRef], candidate_id: int) -> Reply:
         """Train one candidate. `references` holds one reference to its generation, {id: candidate}.
@@ -103,9 +104,3 @@ def private_mb() -> float:
     """Resident memory of this process in MB, without what it shares: pages of the pictures are no growth of its own."""
     memory = psutil.Process().memory_info()
     return (memory.rss - memory.shared) / 2**20
-
-
-def _device_name(target: str, core: int | None) -> str:
-    if target == "Ascend":
-        return f"NPU {os.environ.get('ASCEND_RT_VISIBLE_DEVICES', '?')}"
-    return "CPU, unpinned" if core is None else f"CPU core {core}"

@@ -1,26 +1,31 @@
-"""The driver's last stage: what is still to be done for the winner, and the final task that does it."""
+"""The driver's last stage: what is still to be done for a network that is kept, and the doing of it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
 from esr_ray.errors import UserError
-from esr_ray.evolution.population import Individual
 from esr_ray.runs.folder import RunFolder, write_atomically
 from esr_ray.runs.history import History
 from esr_ray.runs.journal import Journal
-from esr_ray.runtime.final_task import submit_report, submit_training
 from esr_ray.runtime.placement import Placement
+from esr_ray.runtime.rank_table import RankTable, check_devices, read_rank_table
 from esr_ray.runtime.recorder import Recorder
+from esr_ray.runtime.report_task import submit_report
 from esr_ray.runtime.search_loop import Stopped
 from esr_ray.runtime.setup import WorkerSetup
+from esr_ray.runtime.training_group import TRIES, GroupLost, TrainingGroup, number_of_trainers
+from esr_ray.tasks.super_resolution import network_spec
+from esr_ray.training.final import PAUSES, deciding_settings
 from esr_ray.training.result import FullyTrained, SetReport
+from esr_ray.training.state import TrainingState, state_from_bytes
 
 POLL_S = 0.5
 """How often a stop is looked for while the task runs."""
@@ -38,54 +43,134 @@ class Run:
     recorder: Recorder
 
 
-def train_winner(run: Run, best: Individual, driver: Any, should_stop: Callable[[], bool]) -> None:
-    """Train the winner in full and report on it, as far as the journal does not have that yet.
+@dataclass(frozen=True)
+class Kept:
+    """A network to train in full. `label` names its files; `id` is that of a candidate, None for one given by name."""
+
+    label: str
+    arch: tuple[str, ...]
+    id: int | None
+    why: str
+
+
+def train_kept(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], bool]) -> None:
+    """Train a network in full and report on it, as far as the journal does not have that yet.
 
     A run that was resumed may have another winner, another full training or other benchmarks by now: then that is done
     which differs. Raises UserError where it fails, Stopped where the user asked for that.
     """
     config, history = run.setup.config, run.history
-    wanted = {"arch": list(best.candidate.arch), "settings": config.full_training.model_dump(mode="json")}
-    kept = run.folder.final_checkpoint
-    trained = history.trained
-    if trained is None or not kept.is_file() or any(trained[key] != wanted[key] for key in wanted):
-        _train(run, best, wanted, driver, should_stop)
+    wanted = {"arch": list(kept.arch), "settings": deciding_settings(config.full_training)}
+    trained = history.trained.get(kept.label)
+    done = trained is not None and run.folder.checkpoint(kept.label).is_file() and _without_pauses(trained) == wanted
+    if not done:
+        _train(run, kept, wanted, driver, should_stop)
     benchmarks = config.benchmarks if "benchmarks" in config.pipeline else ()
     sets = [one.model_dump(mode="json") for one in benchmarks]
-    if history.reported is None or history.reported["benchmarks"] != sets:
-        _report(run, sets, should_stop)
+    reported = history.reported.get(kept.label)
+    if reported is None or reported["benchmarks"] != sets:
+        _report(run, kept, sets, should_stop)
 
 
-def _train(run: Run, best: Individual, wanted: dict[str, Any], driver: Any, should_stop: Callable[[], bool]) -> None:
+def _without_pauses(trained: dict[str, Any]) -> dict[str, Any]:
+    settings = {key: value for key, value in trained["settings"].items() if key not in PAUSES}
+    return {"arch": trained["arch"], "settings": settings}
+
+
+def _train(run: Run, kept: Kept, wanted: dict[str, Any], driver: Any, should_stop: Callable[[], bool]) -> None:
     steps = run.setup.config.full_training.steps
-    run.recorder.update(phase="full training", step=0, steps=steps)
-    run.recorder.say(
-        f"full training: candidate {best.id}, the best in fitness ({best.fitness:.3f} dB) of all within the budget, "
-        f"{steps} steps: {' '.join(best.candidate.arch)}"
-    )
-    reference = submit_training(run.setup, run.placement, best.candidate.arch, driver)
-    done: FullyTrained = _wait(run, reference, "full training", should_stop)
-    write_atomically(run.folder.final_checkpoint, done.weights)
+    run.recorder.train(kept.label, steps)
+    run.recorder.say(f"full training: {kept.why}, {steps} steps: {' '.join(kept.arch)}")
+    done = _train_across(run, kept, driver, should_stop)
+    checkpoint = run.folder.checkpoint(kept.label)
+    write_atomically(checkpoint, done.weights)
     event = {
-        "id": best.id,
+        "network": kept.label,
+        "id": kept.id,
         **wanted,
-        "checkpoint": str(run.folder.final_checkpoint.relative_to(run.folder.path)),
+        "checkpoint": str(checkpoint.relative_to(run.folder.path)),
         "seconds": asdict(done.seconds),
         "curve": done.curve,
         "kernels": done.kernels,
     }
     run.history.add(run.journal.append("trained", event))
+    # It would only be gone on from by mistake.
+    run.folder.state(kept.label).unlink(missing_ok=True)
     run.recorder.say(f"full training: done in {done.seconds.total:.0f} s (compile {done.seconds.compile:.1f})")
 
 
-def _report(run: Run, benchmarks: list[dict[str, Any]], should_stop: Callable[[], bool]) -> None:
+def _train_across(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], bool]) -> FullyTrained:
+    """Train on all devices, again from the last state where a process or node dies."""
+
+    def check() -> None:
+        if should_stop():
+            raise Stopped
+
+    resume = f"go on with --resume {run.folder.path}"
+    for attempt in range(1, TRIES + 1):
+        # Looked at each time: of a node that died the devices are gone too.
+        group = TrainingGroup(run.setup, run.placement, *_members(run))
+        try:
+            begun = _state(run, kept)
+            return group.train(kept.arch, begun, driver, run.recorder.say, check)
+        except GroupLost as error:
+            if attempt == TRIES:
+                raise UserError(f"the full training was lost {TRIES} times, at last: {error}; {resume}") from None
+            state = run.folder.state(kept.label)
+            place = "from its last state" if state.is_file() else "anew"
+            run.recorder.say(f"full training: lost: {error}; it is begun again {place}")
+        except UserError as error:
+            raise UserError(
+                f"the full training failed: {error}; what was finished is kept: mend it (full_training may change) and "
+                f"{resume}"
+            ) from None
+        finally:
+            group.close()
+    raise AssertionError
+
+
+def _members(run: Run) -> tuple[int, RankTable | None]:
+    """How many devices train together, and the rank table that says who they are."""
+    config, resource = run.setup.config, run.placement.resource
+    available = int(ray.cluster_resources().get(resource, 0))
+    batch_size = config.full_training.batch_size
+    if config.runtime.rank_table is None:
+        return number_of_trainers(config.runtime.trainers, available, batch_size), None
+    table = read_rank_table(Path(config.runtime.rank_table))
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("NPU")]
+    check_devices(table, {node["NodeManagerAddress"]: int(node["Resources"]["NPU"]) for node in nodes})
+    count = len(table.ranks)
+    if batch_size % count:
+        raise UserError(
+            f"full_training.batch_size: {batch_size} cannot be divided among the {count} devices of {table.path}"
+        )
+    return count, table
+
+
+def _state(run: Run, kept: Kept) -> bytes | None:
+    """The content of the state to go on from, where it is of this training."""
+    path = run.folder.state(kept.label)
+    if not path.is_file():
+        return None
+    content = path.read_bytes()
+    state: TrainingState = state_from_bytes(content, str(path))
+    config = run.setup.config
+    same = state.spec == network_spec(kept.arch, config) and state.settings == deciding_settings(config.full_training)
+    if not same:
+        run.recorder.say(f"full training: {path.name} is of another training; this one begins anew")
+        return None
+    run.recorder.say(f"full training: goes on after step {state.progress.steps}")
+    return content
+
+
+def _report(run: Run, kept: Kept, benchmarks: list[dict[str, Any]], should_stop: Callable[[], bool]) -> None:
     run.recorder.update(phase="report")
-    weights = run.folder.final_checkpoint.read_bytes()
+    weights = run.folder.checkpoint(kept.label).read_bytes()
     began = time.monotonic()
-    done: tuple[SetReport, ...] = _wait(
-        run, submit_report(run.setup, run.placement, weights), "the report", should_stop
-    )
-    event = {"benchmarks": benchmarks, "seconds": time.monotonic() - began, "sets": [asdict(one) for one in done]}
+    done: tuple[SetReport, ...] = _wait(run, submit_report(run.setup, run.placement, weights), should_stop)
+    seconds = time.monotonic() - began
+    sets = [asdict(one) for one in done]
+    event = {"network": kept.label, "benchmarks": benchmarks, "seconds": seconds, "sets": sets}
     run.history.add(run.journal.append("reported", event))
     for one in done:
         gain = one.network.psnr_y - one.bicubic.psnr_y
@@ -93,7 +178,7 @@ def _report(run: Run, benchmarks: list[dict[str, Any]], should_stop: Callable[[]
     run.recorder.board.report(event)
 
 
-def _wait(run: Run, reference: ray.ObjectRef, what: str, should_stop: Callable[[], bool]) -> Any:
+def _wait(run: Run, reference: ray.ObjectRef, should_stop: Callable[[], bool]) -> Any:
     while not ray.wait([reference], timeout=POLL_S)[0]:
         if should_stop():
             ray.cancel(reference, force=True)
@@ -103,8 +188,6 @@ def _wait(run: Run, reference: ray.ObjectRef, what: str, should_stop: Callable[[
         return ray.get(reference)
     except RayTaskError as error:
         reason = str(error).strip().splitlines()[-1].strip()
-        raise UserError(
-            f"{what} failed: {reason}; what was finished is kept: mend it (full_training may change) and {resume}"
-        ) from None
+        raise UserError(f"the report failed: {reason}; what was finished is kept: mend it and {resume}") from None
     except RayError as error:
-        raise UserError(f"{what} was lost ({type(error).__name__}); {resume}") from None
+        raise UserError(f"the report was lost ({type(error).__name__}); {resume}") from None

@@ -12,12 +12,16 @@ from esr_ray.errors import UserError
 
 @dataclass(frozen=True)
 class Placement:
-    """`resource` is what Ray counts (CPU, NPU), `target` what MindSpore computes on (CPU, Ascend)."""
+    """`resource` is what Ray counts (CPU, NPU), `target` what MindSpore computes on (CPU, Ascend).
+
+    `follows`: there are as many evaluators as devices, also where nodes join or leave later.
+    """
 
     resource: str
     target: str
     evaluators: int
     reason: str
+    follows: bool = False
 
 
 def decide_placement(runtime: RuntimeConfig, resources: Mapping[str, float]) -> Placement:
@@ -56,6 +60,7 @@ def decide_placement(runtime: RuntimeConfig, resources: Mapping[str, float]) -> 
         "Ascend" if target == "ascend" else "CPU",
         wanted,
         f"{wanted} evaluators, one {resource} each, computing on {target} ({sees}{imitated})",
+        runtime.evaluators == "auto",
     )
 
 

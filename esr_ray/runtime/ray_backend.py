@@ -23,6 +23,8 @@ START_TRIES = 3
 DEADLINE_FACTOR = 10
 LEAST_DEADLINE_S = 600.0
 """Without candidate_timeout_s a candidate may take ten times what the slowest took, and ten minutes at least."""
+LOOK_S = 5.0
+"""How often the cluster is asked for devices that have come or gone."""
 PATIENCE_S = 30.0
 """After so many seconds in which no evaluator has started, the user is told what is waited for."""
 
@@ -47,8 +49,10 @@ class RayBackend:
         placement: Placement,
         say: Callable[[str], None] = lambda line: None,
         evaluator: type[Evaluator] = Evaluator,
+        devices: Callable[[int], None] = lambda count: None,
     ) -> None:
-        self.setup, self.placement, self.say = setup, placement, say
+        """`say` is told what a user should know, `devices` how many there are where that has changed."""
+        self.setup, self.placement, self.say, self.devices = setup, placement, say, devices
         self._actor_class = ray.remote(evaluator).options(
             **ray_options(placement),
             max_restarts=0,
@@ -61,6 +65,7 @@ class RayBackend:
         self._waiting_since = 0.0
         self._workers: list[_Worker] = []
         self._kernels: set[str] = set()
+        self._looked = time.monotonic()
 
     def submit(self, candidates: Sequence[Candidate]) -> None:
         if not self._workers:
@@ -73,6 +78,7 @@ class RayBackend:
 
     def next_event(self, timeout_s: float) -> BackendEvent | None:
         if not self._events:
+            self._follow_devices()
             self._dispatch()
         if not self._events:
             self._wait(timeout_s)
@@ -89,6 +95,27 @@ class RayBackend:
     def _start(self) -> _Worker:
         actor = self._actor_class.remote(self.setup)
         return _Worker(actor, actor.ready.remote())
+
+    def _follow_devices(self) -> None:
+        """Start evaluators on devices that have joined; give up those that wait for one that has gone."""
+        if not self.placement.follows or not self._workers or time.monotonic() - self._looked < LOOK_S:
+            return
+        self._looked = time.monotonic()
+        kind = self.placement.resource
+        count = int(ray.cluster_resources().get(kind, 0))
+        before = len(self._workers)
+        if count > before:
+            self._workers += [self._start() for _ in range(count - before)]
+            self.say(f"{count - before} {kind}s have joined: {count} evaluators")
+        waiting = [worker for worker in self._workers if worker.ready is None]
+        # At least one stays, to be told of: perhaps a node comes back.
+        for worker in waiting[: max(0, before - max(1, count))]:
+            ray.kill(worker.actor)
+            self._workers.remove(worker)
+        if len(self._workers) < before:
+            self.say(f"{before - len(self._workers)} {kind}s have gone: {len(self._workers)} evaluators")
+        if len(self._workers) != before:
+            self.devices(len(self._workers))
 
     def _dispatch(self) -> None:
         for worker in self._workers:

@@ -12,10 +12,13 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from esr_ray.data.crops import PicturePair
 from esr_ray.evolution.population import Candidate, State
+from esr_ray.metrics import Quality, mean_quality
 from esr_ray.runs.board import Board
-from esr_ray.runs.folder import RunFolder, write_atomically
+from esr_ray.runs.folder import FINAL, RunFolder, write_atomically
 from esr_ray.runs.history import History
 from esr_ray.runs.journal import Event
 from esr_ray.runs.pictures import comparison_strip, from_png, to_png
@@ -40,7 +43,9 @@ class Recorder:
         # The first individual that population.jsonl does not have yet, and the results of retried ones that it has.
         self._listed: int | None = None
         self._retries_listed = 0
-        self._phase_began = time.monotonic()
+        self._steps_began = time.monotonic()
+        self._label = FINAL
+        self._first_step: int | None = None
         self._log = folder.log.open("a", encoding="utf-8")
 
     # What a client asks for.
@@ -63,16 +68,15 @@ class Recorder:
     def update(self, **changes: object) -> None:
         """Change fields of the status."""
         with self._lock:
-            if "phase" in changes:
-                self._phase_began = time.monotonic()
             self._status = replace(self._status, **changes)  # type: ignore[arg-type]
 
     def _eta(self, status: Status) -> float | None:
         if status.phase == "search" and self._candidate_s and status.devices:
             mean = sum(self._candidate_s) / len(self._candidate_s)
             return mean * (status.expected - status.finished - status.failed) / status.devices
-        if status.phase == "full training" and status.step:
-            return (time.monotonic() - self._phase_began) * (status.steps - status.step) / status.step
+        if status.phase == "full training" and self._first_step is not None and status.step > self._first_step:
+            step_s = (time.monotonic() - self._steps_began) / (status.step - self._first_step)
+            return step_s * (status.steps - status.step)
         return None
 
     # What the search tells.
@@ -157,13 +161,43 @@ class Recorder:
             best = self._status.best_psnr
             if best is None or event["psnr_y"] > best:
                 self.update(best_psnr=event["psnr_y"], best_id=event["id"])
-        if self.history.trained is not None:
-            for step, loss in self.history.trained["curve"]:
-                self.board.training_loss(step, loss)
-        if self.history.reported is not None:
-            self.board.report(self.history.reported)
+        for label, trained in self.history.trained.items():
+            for step, loss in trained["curve"]:
+                self.board.training_loss(label, step, loss)
+        for reported in self.history.reported.values():
+            self.board.report(reported)
         self.update(expected=expected)
         self._count()
+
+    # What the full training tells.
+
+    def train(self, label: str, steps: int) -> None:
+        """A full training begins, or goes on: what is told next is of the network with that label."""
+        self._label = label
+        self._first_step = None
+        self.update(phase="full training", step=0, steps=steps)
+
+    def training_progress(self, step: int, loss: float) -> None:
+        if self._first_step is None:
+            # A training that goes on from a state did the steps before in another process.
+            self._first_step = step
+            self._steps_began = time.monotonic()
+        self.update(step=step)
+        self.board.training_loss(self._label, step, loss)
+
+    def keep_state(self, content: bytes) -> None:
+        """Raises UserError where the disk is full; the state before is then still there."""
+        write_atomically(self.folder.state(self._label), content)
+
+    def validated(self, step: int, quality: Sequence[Quality], sr: np.ndarray) -> None:
+        mean = mean_quality(quality)
+        self.board.validated(self._label, step, mean.psnr_y)
+        if self.sample is not None:
+            strip = comparison_strip(self.sample.lr, sr, self.sample.hr, self.scale)
+            self.board.picture(f"full_training/{self._label}_LR_bicubic_SR_HR", strip, step)
+        bicubic = self._status.bicubic_psnr
+        beside = f" (bicubic {bicubic:.3f})" if bicubic is not None else ""
+        self.say(f"full training: step {step}: validation {mean.psnr_y:.3f} dB{beside}")
 
     def close(self) -> None:
         self.board.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from esr_ray.config.schema import Config
 from esr_ray.space.user_block import BlockSource
@@ -17,6 +18,8 @@ class WorkerSetup:
     target: str
     pictures: PicturePlan
     blocks: tuple[BlockSource, ...]
+    driver: Any = None
+    """The driver actor, which sends pictures to nodes that do not have them. None where all is on one node."""
 
 
 def worker_environment(threads: int) -> dict[str, str]:

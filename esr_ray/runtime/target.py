@@ -1,6 +1,35 @@
-"""What is different on Ascend: the target and mode of MindSpore in a process. (Written; not run: no hardware here.)"""
+"""All that is different on Ascend: MindSpore's target and mode, device ids, and how processes join to train together.
+
+Written from MindSpore's and Ray's documentation and tested at this boundary; there was no Ascend to run it on. See the
+table in cluster/README.md.
+"""
 
 from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SCHEDULER_S = 120.0
+"""How long a scheduler may take to start: its process imports MindSpore first."""
+VISIBLE = "ASCEND_RT_VISIBLE_DEVICES"
+"""Ray sets it to the physical ids of the NPUs that an actor owns."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One process of a group that trains together: its rank of `count`, and who brings them together.
+
+    `scheduler` is the HOST:PORT at which MindSpore's scheduler listens. With a `rank_table` (a path, Ascend only) that
+    file says who is in the group instead.
+    """
+
+    rank: int
+    count: int
+    scheduler: str
+    rank_table: str | None = None
 
 
 def use_target(target: str, mode: str) -> None:
@@ -16,3 +45,82 @@ def use_target(target: str, mode: str) -> None:
     elif ms.get_context("device_target") != "CPU":
         # Only where it is another: MindSpore takes no device once one is in use.
         ms.set_device("CPU")
+
+
+def device_name(target: str, core: int | None) -> str:
+    """The device of this process in words; `core` is the one that it has pinned itself to."""
+    if target == "Ascend":
+        return f"NPU {os.environ.get(VISIBLE, '?')}"
+    return "CPU, unpinned" if core is None else f"CPU core {core}"
+
+
+def physical_ids(environment: Mapping[str, str] = os.environ) -> tuple[int, ...]:
+    """Physical ids of the NPUs that this process may use, by logical id. Empty where the variable is not set.
+
+    Raises ValueError where it holds something else than numbers.
+    """
+    text = environment.get(VISIBLE, "").strip()
+    return tuple(int(part) for part in text.split(",")) if text else ()
+
+
+def logical_id(physical: int, environment: Mapping[str, str] = os.environ) -> int:
+    """The id by which this process knows a physical NPU. Raises ValueError where it may not use it."""
+    visible = physical_ids(environment)
+    if physical not in visible:
+        raise ValueError(f"NPU {physical} is none of those of this process ({VISIBLE}={environment.get(VISIBLE)})")
+    return visible.index(physical)
+
+
+def member_environment(target: str, role: str, member: Member) -> dict[str, str]:
+    """Environment variables by which MindSpore finds its group. `role` is worker or scheduler."""
+    if member.rank_table is not None:
+        return {
+            "RANK_TABLE_FILE": member.rank_table,
+            "RANK_ID": str(member.rank),
+            "RANK_SIZE": str(member.count),
+            "DEVICE_ID": "0",
+        }
+    host, _, port = member.scheduler.rpartition(":")
+    names = {
+        "MS_ROLE": "MS_SCHED" if role == "scheduler" else "MS_WORKER",
+        "MS_WORKER_NUM": str(member.count),
+        "MS_SCHED_HOST": host,
+        "MS_SCHED_PORT": port,
+    }
+    if role == "worker":
+        names["MS_NODE_ID"] = str(member.rank)
+    if target == "Ascend":
+        # A process sees one device, and that is its first.
+        names["DEVICE_ID"] = "0"
+    return names
+
+
+def _wait_for(scheduler: str) -> None:
+    """Until the scheduler listens: where MindSpore has asked too early, it may take a minute to ask again."""
+    host, _, port = scheduler.rpartition(":")
+    deadline = time.monotonic() + SCHEDULER_S
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the scheduler at {scheduler} does not answer: {error}") from None
+            time.sleep(0.1)
+
+
+def join_group(target: str, role: str, member: Member) -> None:
+    """Join the processes that train together, before a network is built; a scheduler stays in here until they end.
+
+    Raises RuntimeError (MindSpore's) where the group does not come together.
+    """
+    os.environ.update(member_environment(target, role, member))
+    if role == "worker" and member.rank_table is None:
+        _wait_for(member.scheduler)
+    import mindspore as ms
+    from mindspore import communication
+
+    communication.init("hccl" if target == "Ascend" else "mccl")
+    ms.set_auto_parallel_context(
+        parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True, device_num=member.count
+    )

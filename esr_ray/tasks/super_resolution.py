@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from esr_ray.config.schema import Config
 from esr_ray.data.crops import PicturePair, check_crop_size, validation_crops
 from esr_ray.data.sets import resolve_folder, resolve_sets
-from esr_ray.data.store import StoreSpec, open_store, store_spec
+from esr_ray.data.store import Store, StoreSpec, open_store, store_spec
 from esr_ray.networks.spec import NetworkSpec
 
 
@@ -24,6 +24,13 @@ class PicturePlan:
     notes: tuple[str, ...]
     checksum: str | None = None
     """That of `sets` once somebody has opened them: others need not read all files to find the store."""
+    benchmark_checksums: tuple[str, ...] = ()
+    """Those of `benchmarks`, in their order, likewise."""
+
+    @property
+    def checksums(self) -> tuple[str, ...]:
+        """Of all stores that somebody has opened."""
+        return (*((self.checksum,) if self.checksum is not None else ()), *self.benchmark_checksums)
 
 
 @dataclass(frozen=True)
@@ -62,13 +69,32 @@ def open_pictures(plan: PicturePlan, config: Config) -> Pictures:
 
 def open_benchmarks(plan: PicturePlan) -> list[tuple[str, list[PicturePair]]]:
     """Open the benchmark sets, each by its name."""
-    return [pair for spec in plan.benchmarks for pair in open_store(spec, cache_dir(plan)).sets.items()]
+    return [pair for store in _benchmark_stores(plan) for pair in store.sets.items()]
+
+
+def with_checksums(plan: PicturePlan, pictures: Pictures) -> PicturePlan:
+    """The plan of open pictures with the checksums of all stores, by which they can be sent to other nodes."""
+    return replace(
+        plan,
+        checksum=pictures.checksum,
+        benchmark_checksums=tuple(store.checksum for store in _benchmark_stores(plan)),
+    )
+
+
+def _benchmark_stores(plan: PicturePlan) -> list[Store]:
+    known = plan.benchmark_checksums or (None,) * len(plan.benchmarks)
+    return [open_store(spec, cache_dir(plan), checksum) for spec, checksum in zip(plan.benchmarks, known, strict=True)]
 
 
 def cache_dir(plan: PicturePlan) -> Path:
     """Where decoded pictures are kept on this node."""
     if plan.cache_dir is not None:
         return Path(plan.cache_dir).expanduser()
+    return default_cache_dir()
+
+
+def default_cache_dir() -> Path:
+    """Where they are kept without `runtime.cache_dir`."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "esr_ray"
 

@@ -10,7 +10,7 @@ import numpy as np
 from esr_ray.data.resize import upscale
 from esr_ray.data.store import PicturePair
 from esr_ray.metrics import Quality, quality, to_uint8
-from esr_ray.training.network import TrainableNetwork
+from esr_ray.training.network import Predictor
 
 BATCH = 8
 """Pictures of one size that are predicted at once, at most; the last batch is filled up: one shape is compiled."""
@@ -53,7 +53,7 @@ def batches(pairs: Sequence[PicturePair]) -> list[tuple[list[int], np.ndarray]]:
     return result
 
 
-def compile_for(network: TrainableNetwork, pairs: Sequence[PicturePair]) -> None:
+def compile_for(network: Predictor, pairs: Sequence[PicturePair]) -> None:
     """Make the network ready for every size among the pairs."""
     compiled = set()
     for _, lr in batches(pairs):
@@ -62,7 +62,7 @@ def compile_for(network: TrainableNetwork, pairs: Sequence[PicturePair]) -> None
             network.compile_predict(lr)
 
 
-def measure(network: TrainableNetwork, pairs: Sequence[PicturePair], scale: int) -> list[Measured]:
+def measure(network: Predictor, pairs: Sequence[PicturePair], scale: int) -> list[Measured]:
     """Predict every picture and compare it with its HR: output clipped and rounded to 8 bits, border `scale` cropped.
 
     Raises ValueError where the output is not finite.

@@ -3,34 +3,74 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
-from esr_ray.config.schema import TrainingConfig
-from esr_ray.data.crops import PicturePair, sample_batch
+from esr_ray.config.schema import FullTrainingConfig, TrainingConfig
+from esr_ray.data.crops import ALL, PicturePair, Share, sample_batch
 from esr_ray.metrics import mean_quality
 from esr_ray.networks.spec import NetworkSpec
 from esr_ray.training.checkpoint import checkpoint_bytes, checkpoint_from_bytes
-from esr_ray.training.evaluation import compile_for, measure, measure_bicubic
-from esr_ray.training.loop import CurvePoint, train
+from esr_ray.training.evaluation import Measured, compile_for, measure, measure_bicubic
+from esr_ray.training.loop import CurvePoint, Diverged, Progress, Visit, train
 from esr_ray.training.network import NetworkMaker, TrainableNetwork
 from esr_ray.training.plain import PlainNetwork
 from esr_ray.training.result import FullyTrained, PictureReport, Seconds, SetReport
+from esr_ray.training.state import TrainingState
+
+PAUSES = ("checkpoint_steps", "validation_steps")
+"""Settings that no result depends on."""
+
+
+class Onlooker:
+    """What is told of a full training while it runs; a subclass does something with it."""
+
+    def progress(self, point: CurvePoint) -> None:
+        """The mean loss over the steps since the last call."""
+
+    def state(self, state: TrainingState) -> None:
+        """To go on from, every `checkpoint_steps`."""
+
+    def validated(self, step: int, measured: list[Measured]) -> None:
+        """The validation pictures, every `validation_steps`."""
+
+
+def deciding_settings(config: TrainingConfig) -> dict[str, Any]:
+    """The settings that the weights after a step depend on, as JSON has them."""
+    return config.model_dump(mode="json", exclude=set(PAUSES))
 
 
 def train_fully(
     spec: NetworkSpec,
-    config: TrainingConfig,
+    config: FullTrainingConfig,
     train_pairs: Sequence[PicturePair],
     seed: int,
-    report: Callable[[CurvePoint], None] | None = None,
     make: NetworkMaker = PlainNetwork,
+    onlooker: Onlooker | None = None,
+    validation_pairs: Sequence[PicturePair] = (),
+    share: Share = ALL,
+    begun: TrainingState | None = None,
 ) -> FullyTrained:
-    """Train a network for the whole of `config`. Raises Diverged where the loss is no number."""
+    """Train a network for the whole of `config`, from its beginning or from a state of the same training.
+
+    With a `share` this is one process of several that train together (`make` joins their gradients): all get the same
+    weights, and one of them has an onlooker. Raises Diverged where the loss, or the output, is no number.
+    """
     started = time.perf_counter()
     network = make(spec, config, seed)
-    network.compile(*sample_batch(train_pairs, seed, 1, config.batch_size, config.crop_size, spec.scale))
+    network.compile(*sample_batch(train_pairs, seed, 1, config.batch_size, config.crop_size, spec.scale, share))
+    visits: list[Visit] = []
+    if onlooker is not None:
+        if validation_pairs:
+            compile_for(network, validation_pairs)
+        visits = _visits(network, spec, config, onlooker, validation_pairs)
+    progress = Progress()
+    if begun is not None:
+        network.restore(begun.arrays)
+        progress = begun.progress
     compiled = time.perf_counter()
-    curve = train(network, train_pairs, config, spec.scale, seed, report)
+    report = onlooker.progress if onlooker is not None else None
+    curve = train(network, train_pairs, config, spec.scale, seed, report, share, progress, visits)
     done = time.perf_counter()
     return FullyTrained(
         seconds=Seconds(compiled - started, done - compiled, 0.0),
@@ -38,6 +78,31 @@ def train_fully(
         weights=checkpoint_bytes(network.parameters(), spec),
         kernels=network.kernels,
     )
+
+
+def _visits(
+    network: TrainableNetwork,
+    spec: NetworkSpec,
+    config: FullTrainingConfig,
+    onlooker: Onlooker,
+    validation_pairs: Sequence[PicturePair],
+) -> list[Visit]:
+    settings = deciding_settings(config)
+
+    def keep(progress: Progress) -> None:
+        onlooker.state(TrainingState(spec, settings, network.state(), progress))
+
+    def validate(progress: Progress) -> None:
+        try:
+            measured = measure(network, validation_pairs, spec.scale)
+        except ValueError as error:
+            raise Diverged(f"diverged: the output is no picture ({error})") from None
+        onlooker.validated(progress.steps, measured)
+
+    visits = [Visit(config.checkpoint_steps, keep)]
+    if validation_pairs:
+        visits.append(Visit(config.validation_steps, validate))
+    return visits
 
 
 def report_on_checkpoint(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 from esr_ray.config.schema import Config, TrainingConfig
 from esr_ray.errors import UserError
@@ -33,8 +34,8 @@ class Kernels:
 class _NativeOrPlain:
     """The native path, for networks that it knows; the plain one for the rest."""
 
-    def __init__(self, native: NativeNetworks) -> None:
-        self.native = native
+    def __init__(self, native: NativeNetworks, plain: NetworkMaker) -> None:
+        self.native, self.plain = native, plain
         self._told: set[str] = set()
 
     def __call__(self, spec: NetworkSpec, config: TrainingConfig, seed: int) -> TrainableNetwork:
@@ -44,21 +45,23 @@ class _NativeOrPlain:
         if reason not in self._told:
             self._told.add(reason)
             log.warning("plain kernels for networks with it: %s", reason)
-        return PlainNetwork(spec, config, seed)
+        return self.plain(spec, config, seed)
 
 
-def choose_kernels(config: Config, target: str, for_search: bool = False) -> Kernels:
-    """The kernels of this process. `target` is CPU or Ascend; `for_search`: for many networks, of the whole space.
+def choose_kernels(config: Config, target: str, for_search: bool = False, members: int = 1) -> Kernels:
+    """The kernels of this process. `target` is CPU or Ascend; `for_search`: for many networks, of the whole space;
+    `members`: processes that train together, in a group that was joined.
 
     Raises UserError where `runtime.kernels` asks for the native ones and they cannot be had.
     """
     wanted = config.runtime.kernels
+    plain: NetworkMaker = partial(PlainNetwork, members=members)
     if wanted == "plain":
-        return Kernels("plain", "plain kernels, as runtime.kernels says", PlainNetwork)
+        return Kernels("plain", "plain kernels, as runtime.kernels says", plain)
     if target != "CPU":
         if wanted == "native":
             raise UserError(f"runtime.kernels: native ones are for CPUs, not for {target}; set it to auto or plain")
-        return Kernels("plain", f"plain kernels: {target} has MindSpore's own", PlainNetwork)
+        return Kernels("plain", f"plain kernels: {target} has MindSpore's own", plain)
     try:
         library = load_library()
     except NativeUnavailable as error:
@@ -66,10 +69,10 @@ def choose_kernels(config: Config, target: str, for_search: bool = False) -> Ker
             raise UserError(
                 f"runtime.kernels: there are no native ones: {error}; see python -m esr_ray.doctor, or set it to auto"
             ) from None
-        return Kernels("plain", f"plain kernels, many times slower: {error}", PlainNetwork)
+        return Kernels("plain", f"plain kernels, many times slower: {error}", plain)
     name = f"native {library.instruction_set}"
-    networks = _for_search(config, library) if for_search else NativeNetworks(library)
-    return Kernels(name, f"native kernels ({library.instruction_set})", _NativeOrPlain(networks))
+    networks = _for_search(config, library) if for_search else NativeNetworks(library, members=members)
+    return Kernels(name, f"native kernels ({library.instruction_set})", _NativeOrPlain(networks, plain))
 
 
 def _for_search(config: Config, library: Library) -> NativeNetworks:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from esr_ray.config.schema import TrainingConfig
-from esr_ray.data.crops import sample_batch
+from esr_ray.data.crops import ALL, Share, sample_batch
 from esr_ray.data.store import PicturePair
 from esr_ray.training.network import TrainableNetwork
 
@@ -30,6 +30,26 @@ class CurvePoint:
     loss: float
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is: steps done, the loss curve, and the losses since its last point."""
+
+    steps: int = 0
+    curve: tuple[CurvePoint, ...] = ()
+    losses: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Something that is done after every so many steps, and after the last."""
+
+    every: int
+    call: Callable[[Progress], None]
+
+    def is_due(self, step: int, steps: int) -> bool:
+        return step % self.every == 0 or step == steps
+
+
 def train(
     network: TrainableNetwork,
     pairs: Sequence[PicturePair],
@@ -37,21 +57,26 @@ def train(
     scale: int,
     seed: int,
     report: Callable[[CurvePoint], None] | None = None,
+    share: Share = ALL,
+    begun: Progress | None = None,
+    visits: Sequence[Visit] = (),
 ) -> tuple[CurvePoint, ...]:
     """Train for `config.steps`; the loss curve.
 
     Crops depend on (seed, step) alone, so every candidate of a run sees the same ones in the same order. `report` is
-    told the mean loss at each point of the curve and every CHECK_STEPS. Raises Diverged where the loss is no number.
+    told the mean loss at each point of the curve and every CHECK_STEPS. `share` is this process's part of each batch;
+    a training that goes on from a state says with `begun` how far it was. Raises Diverged where the loss is no number.
     """
-    curve: list[CurvePoint] = []
+    begun = begun or Progress()
+    curve, since_point = list(begun.curve), list(begun.losses)
     pending: list[Any] = []
-    since_point: list[float] = []
     every = max(1, config.steps // CURVE_POINTS)
-    for step in range(1, config.steps + 1):
-        lr, hr = sample_batch(pairs, seed, step, config.batch_size, config.crop_size, scale)
+    for step in range(begun.steps + 1, config.steps + 1):
+        lr, hr = sample_batch(pairs, seed, step, config.batch_size, config.crop_size, scale, share)
         pending.append(network.step(lr, hr))
         point = step % every == 0 or step == config.steps
-        if not point and step % CHECK_STEPS:
+        due = [visit for visit in visits if visit.is_due(step, config.steps)]
+        if not (point or due or step % CHECK_STEPS == 0):
             continue
         losses = [float(loss) for loss in pending]
         pending.clear()
@@ -63,4 +88,6 @@ def train(
         if point:
             curve.append(CurvePoint(step, sum(since_point) / len(since_point)))
             since_point.clear()
+        for visit in due:
+            visit.call(Progress(step, tuple(curve), tuple(since_point)))
     return tuple(curve)

@@ -19,6 +19,7 @@ from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import parameter_shapes
 from esr_ray.networks.spec import NetworkSpec
 from esr_ray.training.schedule import learning_rates
+from esr_ray.training.state import pack_state, unpack_state
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Capacity:
 class _Graph:
     """The flat vectors of a training and the step compiled around them. One network uses it at a time."""
 
-    def __init__(self, library: Library, capacity: Capacity) -> None:
+    def __init__(self, library: Library, capacity: Capacity, members: int) -> None:
         self.capacity = capacity
 
         def vector(name: str) -> Parameter:
@@ -51,7 +52,7 @@ class _Graph:
 
         self.weights, self.average = vector("weights"), vector("average")
         self.moments = (vector("moment1"), vector("moment2"))
-        self.step = NativeStep(library, (self.weights, *self.moments, self.average))
+        self.step = NativeStep(library, (self.weights, *self.moments, self.average), members)
         self.owner: weakref.ref[NativeNetwork] | None = None
 
     def free(self) -> None:
@@ -72,9 +73,12 @@ class _Graph:
 class NativeNetworks:
     """Makes native networks, which share a graph; call it as (spec, config, seed)."""
 
-    def __init__(self, library: Library, capacity: Capacity | None = None) -> None:
-        """`capacity` is what the networks to come are expected to need; a larger one makes a new graph."""
-        self.library = library
+    def __init__(self, library: Library, capacity: Capacity | None = None, members: int = 1) -> None:
+        """`capacity` is what the networks to come are expected to need; a larger one makes a new graph.
+
+        `members` processes train together, each on its share of a batch (`NativeStep`).
+        """
+        self.library, self.members = library, members
         self.capacity = capacity or Capacity(0, 0)
         self.graphs_made = 0
         self._graph: _Graph | None = None
@@ -92,7 +96,7 @@ class NativeNetworks:
             self.capacity = self.capacity.joined(Capacity(int(GROWTH * needed.params), needed.blocks))
             log.warning("a network larger than those before: the training graph is compiled once more")
             self._graph.free()
-        self._graph = _Graph(self.library, self.capacity)
+        self._graph = _Graph(self.library, self.capacity, self.members)
         self.graphs_made += 1
         return self._graph
 
@@ -134,13 +138,23 @@ class NativeNetwork:
         return self._networks.library.infer(describe(self.spec), self._evaluated(), np.ascontiguousarray(lr))
 
     def parameters(self) -> dict[str, np.ndarray]:
-        flat = self._evaluated()
-        result, start = {}, 0
-        for name, shape in self._shapes.items():
-            size = int(np.prod(shape))
-            result[name] = flat[start : start + size].reshape(shape).copy()
-            start += size
-        return result
+        return self._by_name(self._evaluated())
+
+    def state(self) -> dict[str, np.ndarray]:
+        graph = self._join()
+        vectors = {"weights": graph.weights, "moment1": graph.moments[0], "moment2": graph.moments[1]}
+        if self._config.average_weights is not None:
+            vectors["average"] = graph.average
+        return pack_state({kind: self._by_name(vector.asnumpy()) for kind, vector in vectors.items()}, self._steps)
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        kinds, self._steps = unpack_state(state, self._shapes, self._config)
+        graph = self._join()
+        vectors = (graph.weights, *graph.moments, graph.average)
+        for kind, vector in zip(("weights", "moment1", "moment2", "average"), vectors, strict=True):
+            # Without averaging the average is the weights.
+            flat = _flatten(kinds.get(kind, kinds["weights"]))
+            vector.set_data(Tensor(_padded(flat, graph.capacity.params)))
 
     def load(self, parameters: dict[str, np.ndarray]) -> None:
         """Take weights over, as the last and as the averaged ones; all must be there.
@@ -186,10 +200,22 @@ class NativeNetwork:
         return self._graph
 
     def _put(self, graph: _Graph) -> None:
-        padded = np.zeros(graph.capacity.params, np.float32)
-        padded[: self._count] = self._flat
         for vector in (graph.weights, graph.average):
-            vector.set_data(Tensor(padded))
+            vector.set_data(Tensor(_padded(self._flat, graph.capacity.params)))
+
+    def _by_name(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+        result, start = {}, 0
+        for name, shape in self._shapes.items():
+            size = int(np.prod(shape))
+            result[name] = flat[start : start + size].reshape(shape).copy()
+            start += size
+        return result
+
+
+def _padded(flat: np.ndarray, size: int) -> np.ndarray:
+    padded = np.zeros(size, np.float32)
+    padded[: flat.size] = flat
+    return padded
 
 
 def _flatten(parameters: dict[str, np.ndarray]) -> np.ndarray:

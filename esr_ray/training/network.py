@@ -10,7 +10,17 @@ from esr_ray.config.schema import TrainingConfig
 from esr_ray.networks.spec import NetworkSpec
 
 
-class TrainableNetwork(Protocol):
+class Predictor(Protocol):
+    """What enlarges pictures: float32, RGB in [0, 1]."""
+
+    def compile_predict(self, lr: np.ndarray) -> None:
+        """Make ready to predict pictures of this shape."""
+
+    def predict(self, lr: np.ndarray) -> np.ndarray:
+        """(B, 3, h, w) -> (B, 3, scale·h, scale·w), with the weights that are evaluated (averaged or last)."""
+
+
+class TrainableNetwork(Predictor, Protocol):
     """One network with its optimizer. Pictures are float32, RGB in [0, 1].
 
     `kernels` says what computes it, such as `plain` or `native avx2`: others round differently.
@@ -24,14 +34,14 @@ class TrainableNetwork(Protocol):
     def step(self, lr: np.ndarray, hr: np.ndarray) -> Any:
         """One optimizer step; the loss, which `float()` reads (and may have to wait for)."""
 
-    def compile_predict(self, lr: np.ndarray) -> None:
-        """Make ready to predict pictures of this shape."""
-
-    def predict(self, lr: np.ndarray) -> np.ndarray:
-        """(B, 3, h, w) -> (B, 3, scale·h, scale·w), with the weights that are evaluated (averaged or last)."""
-
     def parameters(self) -> dict[str, np.ndarray]:
         """The weights that are evaluated, by name."""
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that training goes on from: weights, Adam's moments, averages, and `steps` done (int64 scalar)."""
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from a state of the same network; raises ValueError where it is of another one."""
 
     def load(self, parameters: dict[str, np.ndarray]) -> None:
         """Take weights over, all by name."""

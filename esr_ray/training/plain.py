@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import mindspore as ms
@@ -13,6 +14,7 @@ from esr_ray.networks.esrn import ESRN
 from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.spec import NetworkSpec
 from esr_ray.training.schedule import learning_rates
+from esr_ray.training.state import pack_state, unpack_state
 
 
 class _Loss(nn.Cell):
@@ -30,9 +32,18 @@ class _Step(nn.TrainOneStepCell):
     """Forward, backward, clipped Adam, and the exponential average of the weights."""
 
     def __init__(
-        self, loss: nn.Cell, optimizer: nn.Optimizer, config: TrainingConfig, averages: list[Parameter]
+        self,
+        loss: nn.Cell,
+        optimizer: nn.Optimizer,
+        config: TrainingConfig,
+        averages: list[Parameter],
+        members: int,
     ) -> None:
         super().__init__(loss, optimizer)
+        self.members = members
+        if members > 1:
+            self.reducer = nn.DistributedGradReducer(self.weights, mean=True, degree=members)
+            self.all_reduce = ops.AllReduce()
         self.clips = config.clip_norm is not None
         self.clip_norm = config.clip_norm or 1.0
         self.averages = ParameterTuple(averages)
@@ -43,6 +54,9 @@ class _Step(nn.TrainOneStepCell):
         loss = self.network(lr, hr)
         sens = ops.fill(loss.dtype, loss.shape, 1.0)
         gradients = self.grad(self.network, self.weights)(lr, hr, sens)
+        if self.members > 1:
+            gradients = self.reducer(gradients)
+            loss = self.all_reduce(loss) / self.members
         if self.clips:
             gradients = ops.clip_by_global_norm(gradients, self.clip_norm)
         loss = ops.depend(loss, self.optimizer(gradients))
@@ -59,8 +73,9 @@ class PlainNetwork:
 
     kernels = "plain"
 
-    def __init__(self, spec: NetworkSpec, config: TrainingConfig, seed: int) -> None:
-        self.spec = spec
+    def __init__(self, spec: NetworkSpec, config: TrainingConfig, seed: int, members: int = 1) -> None:
+        """`members` processes train together, each on its share of a batch; they have joined a group."""
+        self.spec, self._config = spec, config
         # What a user's block holds beside convolutions is initialised by MindSpore: alike in each process.
         ms.set_seed(seed % 2**32)
         self._network = ESRN(spec)
@@ -74,8 +89,9 @@ class PlainNetwork:
                 for name, weight in self._weights.items()
             }
         rates = [float(rate) for rate in learning_rates(config)]
-        optimizer = nn.Adam(self._network.trainable_params(), learning_rate=rates)
-        self._step = _Step(_Loss(self._network), optimizer, config, list(self._averages.values()))
+        self._optimizer = nn.Adam(self._network.trainable_params(), learning_rate=rates)
+        averages = list(self._averages.values())
+        self._step = _Step(_Loss(self._network), self._optimizer, config, averages, members)
         self._step.set_train()
         # Weights that `predict` has replaced by their averages are put back here before the next step.
         self._held: dict[str, np.ndarray] = {}
@@ -100,6 +116,37 @@ class PlainNetwork:
         source = self._averages or self._weights
         return {name: source[name].asnumpy().copy() for name in self._weights}
 
+    def state(self) -> dict[str, np.ndarray]:
+        self._resume_last()
+        adam = self._optimizer
+        kinds = {
+            "weights": self._named(self._weights.values()),
+            "moment1": self._named(adam.moment1),
+            "moment2": self._named(adam.moment2),
+        }
+        if self._averages:
+            kinds["average"] = self._named(self._averages.values())
+        # Products of single steps, rounded each time: powers of the step count would differ in their last bits.
+        powers = np.array([float(adam.beta1_power.asnumpy()), float(adam.beta2_power.asnumpy())], np.float32)
+        return pack_state(kinds, int(adam.global_step.asnumpy()[0]), powers=powers)
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        shapes = {name: tuple(weight.shape) for name, weight in self._weights.items()}
+        kinds, steps = unpack_state(state, shapes, self._config)
+        self._held = {}
+        self._set(kinds["weights"])
+        adam = self._optimizer
+        targets = {"moment1": adam.moment1, "moment2": adam.moment2}
+        if self._averages:
+            targets["average"] = self._averages.values()
+        for kind, parameters in targets.items():
+            for parameter, name in zip(parameters, shapes, strict=True):
+                _put(parameter, kinds[kind][name])
+        powers = state.get("powers", np.array([0.9**steps, 0.999**steps], np.float32))
+        for parameter, value in zip((adam.beta1_power, adam.beta2_power), powers, strict=True):
+            _put(parameter, np.full(parameter.shape, value, np.float32))
+        _put(adam.global_step, np.array([steps], np.int32))
+
     def load(self, parameters: dict[str, np.ndarray]) -> None:
         """Take weights over, as the last and as the averaged ones; all must be there.
 
@@ -111,14 +158,17 @@ class PlainNetwork:
         self._set(parameters)
         self._held = {}
         for name, average in self._averages.items():
-            average.set_data(Tensor(parameters[name]))
+            _put(average, parameters[name])
 
     def _set(self, parameters: dict[str, np.ndarray]) -> None:
         for name, value in parameters.items():
             if tuple(self._weights[name].shape) != value.shape:
                 raise ValueError(f"parameter {name} has shape {value.shape}, not {tuple(self._weights[name].shape)}")
         for name, value in parameters.items():
-            self._weights[name].set_data(Tensor(value))
+            _put(self._weights[name], value)
+
+    def _named(self, parameters: Iterable[Parameter]) -> dict[str, np.ndarray]:
+        return {name: one.asnumpy().copy() for name, one in zip(self._weights, parameters, strict=True)}
 
     def _use_averages(self) -> None:
         if self._averages and not self._held:
@@ -129,3 +179,11 @@ class PlainNetwork:
         if self._held:
             self._set(self._held)
             self._held = {}
+
+
+def _put(parameter: Parameter, value: np.ndarray) -> None:
+    if ms.get_context("mode") == ms.GRAPH_MODE:
+        parameter.set_data(Tensor(value))
+    else:
+        # set_data gives the parameter other memory, and the optimizer's next update goes to that of before.
+        ops.assign(parameter, Tensor(value))

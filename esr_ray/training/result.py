@@ -69,3 +69,45 @@ class FullyTrained:
     curve: tuple[tuple[int, float], ...]
     weights: bytes = field(repr=False)
     kernels: str = "plain"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One picture, or the mean of a set: PSNR in dB, SSIM."""
+
+    name: str
+    psnr_y: float
+    ssim_y: float
+    psnr_rgb: float
+    ssim_rgb: float
+
+
+@dataclass(frozen=True)
+class SetFigures:
+    """One set of pictures."""
+
+    name: str
+    pictures: tuple[Figures, ...]
+
+    @property
+    def mean(self) -> Figures:
+        count = len(self.pictures)
+        columns = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb")
+        return Figures("mean", *(sum(getattr(one, column) for one in self.pictures) / count for column in columns))
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One network, or bicubic (without an arch). Mult-adds, latency and memory are of a 1280x720 output.
+
+    `memory_mb`: by how much the process's peak of resident memory rose over what it held before.
+    """
+
+    name: str
+    arch: tuple[str, ...]
+    params: int
+    mult_adds: int
+    latency_s: float | None
+    memory_mb: float | None
+    kernels: str
+    sets: tuple[SetFigures, ...]

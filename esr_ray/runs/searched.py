@@ -1,0 +1,93 @@
+"""Networks that a search has found, from its run folder or from the reference's `arch.txt`."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from esr_ray.config.schema import Config
+from esr_ray.errors import UserError
+from esr_ray.runs.folder import RunFolder, stored_config
+from esr_ray.runs.history import replay
+from esr_ray.runs.journal import read_journal
+
+_BLOCK = re.compile(r"[A-Za-z]\w*?_\d+_\d+_\d+")
+_REFERENCE_FILE = "arch.txt"
+
+
+def is_run(path: Path) -> bool:
+    """Whether it is a run folder."""
+    return RunFolder(path).journal.is_file()
+
+
+def run_experiment_config(path: Path) -> Config:
+    """The configuration of a run, with the copies of its block files in the place of the originals."""
+    folder = RunFolder(path.absolute())
+    config = stored_config(folder)
+    blocks = tuple(str(file) for file in sorted(folder.blocks.glob("*.py"))) if folder.blocks.is_dir() else ()
+    return config.model_copy(update={"space": config.space.model_copy(update={"user_blocks": blocks})})
+
+
+def searched_networks(path: Path, best: int) -> list[tuple[str, ...]]:
+    """The `best` networks in fitness of a run folder, of an `arch.txt`, or of each of those within a folder.
+
+    Of a run that trained given networks: these. Raises UserError where there is none.
+    """
+    if is_run(path):
+        return _of_run(path, best)
+    if path.is_file():
+        return _of_reference(path, best)
+    if not path.is_dir():
+        raise UserError(f"{path}: there is no such run folder or arch.txt")
+    if (path / _REFERENCE_FILE).is_file():
+        return _of_reference(path / _REFERENCE_FILE, best)
+    found = [
+        network for part in sorted(path.iterdir()) if _has_networks(part) for network in searched_networks(part, best)
+    ]
+    if not found:
+        raise UserError(f"{path}: holds neither run folders nor an {_REFERENCE_FILE}")
+    return found
+
+
+def _has_networks(path: Path) -> bool:
+    return path.is_dir() and (is_run(path) or (path / _REFERENCE_FILE).is_file())
+
+
+def _of_run(path: Path, best: int) -> list[tuple[str, ...]]:
+    given = stored_config(RunFolder(path)).networks
+    if given:
+        return list(given)
+    history = replay(read_journal(RunFolder(path).journal)[0])
+    # Of equals the one that was asked for first.
+    ranked = sorted(history.finished.values(), key=lambda event: (-event["psnr_y"], event["id"]))
+    if not ranked:
+        raise UserError(f"{path}: no candidate of this search has finished yet")
+    return [history.candidates[event["id"]].arch for event in ranked[:best]]
+
+
+def _of_reference(path: Path, best: int) -> list[tuple[str, ...]]:
+    """Rows of the reference: fitness, parameters, flops, and the list of block names."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: could not be read: {error}") from None
+    ranked = sorted(_reference_rows(path, text), key=lambda row: -row[0])
+    networks = list(dict.fromkeys(arch for _, arch in ranked))
+    if not networks:
+        raise UserError(f"{path}: names no network; a row is: fitness, params, flops, [block, block, ...]")
+    return networks[:best]
+
+
+def _reference_rows(path: Path, text: str) -> Iterator[tuple[float, tuple[str, ...]]]:
+    for number, row in enumerate(csv.reader(text.splitlines()), 1):
+        arch = tuple(_BLOCK.findall(" ".join(row)))
+        if not arch:
+            # `Population Iteration: n`, or an empty line.
+            continue
+        try:
+            fitness = float(row[0].strip())
+        except ValueError:
+            raise UserError(f"{path}, line {number}: begins with {row[0]!r}, and should with a fitness") from None
+        yield fitness, arch

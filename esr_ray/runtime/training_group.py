@@ -1,0 +1,178 @@
+"""The full training across devices: trainers in a placement group, begun again from the last state where one dies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from esr_ray.errors import UserError
+from esr_ray.runtime.placement import Placement
+from esr_ray.runtime.rank_table import RankTable
+from esr_ray.runtime.setup import WorkerSetup, worker_environment
+from esr_ray.runtime.target import Member
+from esr_ray.runtime.trainer import Place, Scheduler, Trainer
+from esr_ray.training.result import FullyTrained
+
+TRIES = 4
+"""Times that a training is begun, or gone on with, before it is given up."""
+POLL_S = 0.5
+PATIENCE_S = 30.0
+"""After so many seconds without the devices the user is told what is waited for."""
+SETTLE_S = 5.0
+"""Where a trainer fails because another one died, that one's death is known within so many seconds."""
+
+
+class GroupLost(Exception):
+    """A process or node of the group died; the message says which."""
+
+
+def number_of_trainers(wanted: int | str, available: int, batch_size: int) -> int:
+    """Devices that train together: the wanted ones that Ray has, and that the batch can be divided among evenly.
+
+    Raises UserError where more are wanted than there are.
+    """
+    if wanted != "auto" and int(wanted) > available:
+        raise UserError(f"runtime.trainers: {wanted} are asked for, but Ray has {available} devices; set it to auto")
+    most = available if wanted == "auto" else int(wanted)
+    return next(count for count in range(min(most, batch_size), 0, -1) if batch_size % count == 0)
+
+
+class TrainingGroup:
+    """One try: the actors of a training, from placing them to its result."""
+
+    def __init__(self, setup: WorkerSetup, placement: Placement, count: int, table: RankTable | None = None) -> None:
+        self.setup, self.placement, self.count, self.table = setup, placement, count, table
+        self.places: list[Place] = []
+        self._group: PlacementGroup | None = None
+        self._trainers: list[Any] = []
+        self._scheduler: Any = None
+        self._serving: ray.ObjectRef | None = None
+
+    def train(
+        self,
+        arch: Sequence[str],
+        begun: bytes | None,
+        onlooker: Any,
+        say: Callable[[str], None],
+        check: Callable[[], None],
+    ) -> FullyTrained:
+        """Place the actors, train, return the result. `check` is called often, and may raise to end it.
+
+        Raises GroupLost where a process or node died, UserError where the training itself failed.
+        """
+        self._place(say, check)
+        where = ", ".join(f"{place.device} of {place.node}" for place in self.places)
+        say(f"full training on {self.count} device{'s' if self.count > 1 else ''}: {where}")
+        address = self._schedule() if self.count > 1 and self.table is None else ""
+        state = [ray.put(begun)] if begun is not None else []
+        futures = {
+            trainer.train.remote(tuple(arch), self._member(index, address), state, onlooker): index
+            for index, trainer in enumerate(self._trainers)
+        }
+        return self._results(futures, check)
+
+    def close(self) -> None:
+        """End all processes of the group and give its devices back."""
+        for actor in (*self._trainers, self._scheduler):
+            if actor is not None:
+                ray.kill(actor)
+        if self._group is not None:
+            remove_placement_group(self._group)
+        self._trainers, self._scheduler, self._group = [], None, None
+
+    def _member(self, index: int, address: str) -> Member:
+        if self.table is None:
+            return Member(index, self.count, address)
+        place = self.places[index]
+        return Member(self.table.rank(place.node_ip, place.npus), self.count, "", str(self.table.path))
+
+    def _place(self, say: Callable[[str], None], check: Callable[[], None]) -> None:
+        bundle = {self.placement.resource: 1}
+        self._group = group = placement_group([bundle] * self.count, strategy="PACK")
+        began, told = time.monotonic(), False
+        while not group.wait(POLL_S):
+            check()
+            if not told and time.monotonic() - began > PATIENCE_S:
+                told = True
+                free = int(ray.available_resources().get(self.placement.resource, 0))
+                say(f"waiting for {self.count} {self.placement.resource}s, {free} of them are free now")
+        options: dict[str, Any] = {"num_cpus": 0}
+        if self.placement.resource == "NPU":
+            options["resources"] = {"NPU": 1}
+        else:
+            options["num_cpus"] = 1
+        environment = {"env_vars": worker_environment(threads=1)}
+        actor = ray.remote(Trainer)
+        for index in range(self.count):
+            strategy = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=index)
+            self._trainers.append(
+                actor.options(**options, scheduling_strategy=strategy, runtime_env=environment).remote(self.setup)
+            )
+        places = [trainer.where.remote() for trainer in self._trainers]
+        while len(ray.wait(places, num_returns=len(places), timeout=POLL_S)[0]) < len(places):
+            check()
+        try:
+            self.places = ray.get(places)
+        except RayError as error:
+            raise GroupLost(f"a trainer did not start: {_last_line(error)}") from None
+
+    def _schedule(self) -> str:
+        """Start MindSpore's scheduler beside the first trainer; its address."""
+        strategy = PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=0)
+        self._scheduler = (
+            ray.remote(Scheduler)
+            .options(num_cpus=0, scheduling_strategy=strategy, runtime_env={"env_vars": worker_environment(threads=1)})
+            .remote()
+        )
+        try:
+            address: str = ray.get(self._scheduler.address.remote())
+        except RayError as error:
+            raise GroupLost(f"the scheduler did not start: {_last_line(error)}") from None
+        self._serving = self._scheduler.serve.remote(self.setup.target, address, self.count)
+        return address
+
+    def _results(self, futures: dict[ray.ObjectRef, int], check: Callable[[], None]) -> FullyTrained:
+        waiting = list(futures)
+        result: FullyTrained | None = None
+        while waiting:
+            done, waiting = ray.wait(waiting, timeout=POLL_S)
+            check()
+            for future in done:
+                try:
+                    part = ray.get(future)
+                except RayError as error:
+                    self._failed(futures[future], error, waiting, futures)
+                result = part or result
+        assert result is not None
+        return result
+
+    def _failed(
+        self, index: int, error: RayError, waiting: list[ray.ObjectRef], futures: dict[ray.ObjectRef, int]
+    ) -> None:
+        """Raise what a trainer's failure means for the whole."""
+        if isinstance(error, RayTaskError) and not isinstance(error.cause, RuntimeError | OSError | MemoryError):
+            raise UserError(_last_line(error))
+        if isinstance(error, RayTaskError) and self.count > 1:
+            # Perhaps only because another one died: then that is what the user should read.
+            done, _ = ray.wait(waiting, timeout=SETTLE_S) if waiting else ([], [])
+            for future in done:
+                try:
+                    ray.get(future)
+                except RayActorError:
+                    index, error = futures[future], RayActorError()
+                except RayError:
+                    continue
+        place = self.places[index]
+        reason = _last_line(error) if isinstance(error, RayTaskError) else "its process or node died"
+        raise GroupLost(f"trainer {index} ({place.device} of {place.node}): {reason}")
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,74 @@
+"""Commands that run beside the tests, as a user would start them, and what their run folders say."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from esr_ray.runs.journal import read_journal
+
+
+class Command:
+    """`python -m MODULE` in a process group of its own, as a terminal would start it."""
+
+    def __init__(self, home: Path, module: str, *arguments: str) -> None:
+        self.log = (home / f"log-{time.monotonic_ns()}.txt").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=home,
+        )
+
+    def output(self) -> str:
+        self.log.seek(0)
+        return self.log.read()
+
+    def wait(self) -> int:
+        return self.process.wait(timeout=300)
+
+    def workers(self, title: str) -> list[psutil.Process]:
+        """Ray's worker processes of this command whose title begins so, such as ray::Evaluator."""
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                if " ".join(child.cmdline()).startswith(title):
+                    found.append(child)
+            except psutil.NoSuchProcess:
+                continue
+        return found
+
+    def kill_group(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.log.close()
+
+
+def events(folder: Path) -> list[dict[str, Any]]:
+    try:
+        return read_journal(folder / "journal.jsonl")[0]
+    except Exception:
+        # Not there yet.
+        return []
+
+
+def of_kind(folder: Path, kind: str) -> list[dict[str, Any]]:
+    return [event for event in events(folder) if event["event"] == kind]
+
+
+def wait_for(condition: Callable[[], object], command: Command, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert command.process.poll() is None, command.output()
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain:\n{command.output()}"
+        time.sleep(0.05)

@@ -1,0 +1,98 @@
+"""Networks are taken from run folders and from the reference's arch.txt, the best in fitness."""
+
+import json
+
+import pytest
+
+from esr_ray.config.load import check_config
+from esr_ray.errors import UserError
+from esr_ray.evolution.population import Candidate
+from esr_ray.runs.folder import RunFolder, create
+from esr_ray.runs.history import candidate_event
+from esr_ray.runs.journal import Journal
+from esr_ray.runs.searched import is_run, run_experiment_config, searched_networks
+from esr_ray.space.genome import Genome
+
+ARCHS = [("S_1_4_4",), ("G_2_4_8", "S_1_8_8"), ("C_1_4_8",)]
+REFERENCE = """\
+Population Iteration: 1
+36.5,516.3,0.0,"['G_8_16_24', 'C_8_16_16']"
+37.1,500.0,0.0,"['S_4_16_24', 'G_4_16_24']"
+Population Iteration: 2
+37.0,501.0,0.0,"['S_8_16_16']"
+37.1,500.0,0.0,"['S_4_16_24', 'G_4_16_24']"
+"""
+
+
+def a_run(path, fitness, networks=(), blocks=None):
+    folder = RunFolder(path)
+    content = {"data": {"hr": "sample:scikit-image"}, "space": {"node_num": 3, "min_active": 1}}
+    if networks:
+        content |= {"networks": networks, "pipeline": ["full_training"]}
+    create(folder, check_config(content, "test"), blocks or {})
+    journal = Journal(folder.journal)
+    for index, psnr in enumerate(fitness):
+        arch = ARCHS[index]
+        genome = Genome((True,) * len(arch), arch)
+        candidate = Candidate(index, 0, genome, arch, "random", (), 1000, 10, None)
+        journal.append("asked", candidate_event(candidate))
+        if psnr is not None:
+            journal.append("finished", {"id": index, "psnr_y": psnr, "psnr_rgb": psnr, "ssim_y": 0.9})
+    journal.close()
+    return path
+
+
+def test_the_best_of_a_run(tmp_path):
+    run = a_run(tmp_path / "a", [30.0, 31.0, None])
+    assert is_run(run)
+    assert searched_networks(run, 1) == [ARCHS[1]]
+    assert searched_networks(run, 5) == [ARCHS[1], ARCHS[0]]
+
+
+def test_the_best_of_each_run_in_a_folder(tmp_path):
+    a_run(tmp_path / "a", [30.0, 31.0])
+    a_run(tmp_path / "b", [30.0, 29.0, 31.0])
+    (tmp_path / "notes").mkdir()
+    assert searched_networks(tmp_path, 1) == [ARCHS[1], ARCHS[2]]
+
+
+def test_networks_that_a_run_was_given(tmp_path):
+    assert searched_networks(a_run(tmp_path / "a", [], networks=ARCHS[:2]), 1) == ARCHS[:2]
+
+
+@pytest.mark.parametrize("of_folder", [False, True])
+def test_the_references_file(tmp_path, of_folder):
+    path = tmp_path / "arch.txt"
+    path.write_text(REFERENCE)
+    given = tmp_path if of_folder else path
+    assert searched_networks(given, 1) == [("S_4_16_24", "G_4_16_24")]
+    assert searched_networks(given, 9) == [("S_4_16_24", "G_4_16_24"), ("S_8_16_16",), ("G_8_16_24", "C_8_16_16")]
+
+
+def test_the_configuration_of_a_run_has_the_copies_of_its_blocks(tmp_path):
+    run = a_run(tmp_path / "a", [30.0], blocks={"mine.py": "x = 1\n"})
+    assert run_experiment_config(run).space.user_blocks == (str(run / "blocks" / "mine.py"),)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path / "none", "there is no such run folder or arch.txt"),
+        (lambda path: path, "holds neither run folders nor an arch.txt"),
+        (lambda path: a_run(path / "a", [None]), "no candidate of this search has finished yet"),
+        (lambda path: (path / "arch.txt").write_text("nothing\n") and path, "names no network"),
+        (lambda path: (path / "arch.txt").write_text("best,1,2,['S_1_4_4']\n") and path, "line 1: begins with 'best'"),
+    ],
+)
+def test_what_holds_no_network_is_told(tmp_path, make, message):
+    with pytest.raises(UserError, match=message):
+        searched_networks(make(tmp_path), 1)
+
+
+def test_a_run_that_cannot_be_read_is_told(tmp_path):
+    run = a_run(tmp_path / "a", [30.0, 31.0])
+    lines = RunFolder(run).journal.read_text().splitlines()
+    lines[1] = json.dumps({**json.loads(lines[1]), "id": 7})
+    RunFolder(run).journal.write_text("\n".join(lines) + "\n")
+    with pytest.raises(UserError, match="journal"):
+        searched_networks(run, 1)

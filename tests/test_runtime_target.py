@@ -1,0 +1,105 @@
+"""What is different on Ascend, with a MindSpore that only notes what it is told: there is no such device here."""
+
+import socket
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from esr_ray.runtime.target import (
+    VISIBLE,
+    Member,
+    device_name,
+    join_group,
+    logical_id,
+    member_environment,
+    physical_ids,
+    use_target,
+)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What a fake MindSpore was told, in order."""
+    calls = []
+
+    def note(name):
+        return lambda *given, **named: calls.append((name, *given, *named.items()))
+
+    communication = SimpleNamespace(init=note("init"))
+    fake = SimpleNamespace(
+        GRAPH_MODE=0,
+        PYNATIVE_MODE=1,
+        ParallelMode=SimpleNamespace(DATA_PARALLEL="data_parallel"),
+        set_context=note("context"),
+        get_context=lambda key: "Ascend",
+        set_device=note("device"),
+        set_auto_parallel_context=note("parallel"),
+        communication=communication,
+    )
+    monkeypatch.setitem(sys.modules, "mindspore", fake)
+    return calls
+
+
+def test_ascend_is_its_first_device_in_either_mode(told):
+    use_target("Ascend", "graph")
+    use_target("Ascend", "pynative")
+    device = ("device", "Ascend", 0)
+    assert told == [("context", ("mode", 0)), device, ("context", ("mode", 1)), device]
+
+
+def test_cpu_is_chosen_where_mindspore_has_another_target(told):
+    use_target("CPU", "graph")
+    assert told == [("context", ("mode", 0)), ("device", "CPU")]
+
+
+def test_a_scheduler_that_does_not_answer_is_told(told, monkeypatch):
+    monkeypatch.setattr("esr_ray.runtime.target.SCHEDULER_S", 0.3)
+    for name in member_environment("CPU", "worker", Member(0, 2, "127.0.0.1:1")):
+        monkeypatch.setenv(name, "")
+    with pytest.raises(RuntimeError, match=r"the scheduler at 127\.0\.0\.1:1 does not answer"):
+        join_group("CPU", "worker", Member(0, 2, "127.0.0.1:1"))
+    assert told == []
+
+
+@pytest.mark.parametrize(("target", "backend"), [("Ascend", "hccl"), ("CPU", "mccl")])
+def test_a_group_is_joined_by_the_targets_own_means(told, monkeypatch, target, backend):
+    for name in ("MS_ROLE", "MS_WORKER_NUM", "MS_SCHED_HOST", "MS_SCHED_PORT", "MS_NODE_ID", "DEVICE_ID"):
+        # Put back after the test.
+        monkeypatch.setenv(name, "")
+    with socket.create_server(("127.0.0.1", 0)) as scheduler:
+        join_group(target, "worker", Member(1, 4, f"127.0.0.1:{scheduler.getsockname()[1]}"))
+    assert told == [
+        ("init", backend),
+        ("parallel", ("parallel_mode", "data_parallel"), ("gradients_mean", True), ("device_num", 4)),
+    ]
+
+
+def test_environment_of_a_group_that_finds_itself():
+    worker = member_environment("CPU", "worker", Member(1, 2, "10.0.0.1:8118"))
+    common = {"MS_WORKER_NUM": "2", "MS_SCHED_HOST": "10.0.0.1", "MS_SCHED_PORT": "8118"}
+    assert worker == {**common, "MS_ROLE": "MS_WORKER", "MS_NODE_ID": "1"}
+    assert member_environment("CPU", "scheduler", Member(0, 2, "10.0.0.1:8118")) == {**common, "MS_ROLE": "MS_SCHED"}
+    assert member_environment("Ascend", "worker", Member(1, 2, "10.0.0.1:8118")) == {**worker, "DEVICE_ID": "0"}
+
+
+def test_environment_of_a_group_by_rank_table():
+    found = member_environment("Ascend", "worker", Member(3, 8, "", "/data/hccl.json"))
+    assert found == {"RANK_TABLE_FILE": "/data/hccl.json", "RANK_ID": "3", "RANK_SIZE": "8", "DEVICE_ID": "0"}
+
+
+def test_physical_and_logical_ids_are_each_others_inverse():
+    environment = {VISIBLE: "6,2,7"}
+    assert physical_ids(environment) == (6, 2, 7)
+    for logical, physical in enumerate(physical_ids(environment)):
+        assert logical_id(physical, environment) == logical
+    with pytest.raises(ValueError, match=rf"NPU 3 is none of those of this process \({VISIBLE}=6,2,7\)"):
+        logical_id(3, environment)
+    assert physical_ids({}) == physical_ids({VISIBLE: ""}) == ()
+
+
+def test_devices_are_named_as_their_owner_knows_them(monkeypatch):
+    monkeypatch.setenv(VISIBLE, "6")
+    assert device_name("Ascend", None) == "NPU 6"
+    assert device_name("CPU", 3) == "CPU core 3"
+    assert device_name("CPU", None) == "CPU, unpinned"

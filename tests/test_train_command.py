@@ -1,0 +1,179 @@
+"""`esr_ray.train` with two real workers: networks given by name, a worker killed, an interruption, what is wrong."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import Command, events, of_kind, wait_for
+
+from esr_ray.space.counts import network_cost
+from esr_ray.train import main
+from esr_ray.training.checkpoint import load_checkpoint
+
+pytestmark = pytest.mark.timeout(400)
+
+ARCH = ("S_1_4_8", "G_2_4_8")
+OTHER = ("C_1_4_8",)
+STEPS = 80
+EVERY = 20
+
+CONFIG: dict[str, Any] = {
+    "seed": 3,
+    "space": {"base_channels": 4, "min_active": 1, "node_num": 3, "conv_num": [1, 2], "growth_rate": [4, 8]},
+    "data": {"hr": "sample:scikit-image", "validation_size": 16},
+    "full_training": {
+        "steps": STEPS,
+        "batch_size": 4,
+        "crop_size": 16,
+        "learning_rate": 1e-3,
+        "average_weights": 0.99,
+        "checkpoint_steps": EVERY,
+        "validation_steps": 40,
+    },
+    "benchmarks": [],
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("train")
+    # MindSpore's operators are slow enough to be interrupted.
+    runtime = {"cache_dir": str(folder / "cache"), "kernels": "plain"}
+    content = {**CONFIG, "runtime": runtime, "output": {"dir": str(folder)}}
+    (folder / "tiny.yml").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture
+def train(home: Path) -> Iterator[Callable[..., Command]]:
+    commands: list[Command] = []
+
+    def start(*arguments: str) -> Command:
+        commands.append(Command(home, "esr_ray.train", *arguments))
+        return commands[-1]
+
+    yield start
+    for command in commands:
+        command.kill_group()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(home: Path) -> Path:
+    """Two networks, trained one after the other."""
+    arguments = ["--arch", ",".join(ARCH), "--arch", ",".join(OTHER), "tiny.yml", "--set", "output.name=whole"]
+    command = Command(home, "esr_ray.train", *arguments)
+    try:
+        assert command.wait() == 0, command.output()
+        assert "full training on 2 devices" in command.output()
+        assert "Values: [{'network': 'network_00'" in command.output()
+        return home / "whole"
+    finally:
+        command.kill_group()
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    return load_checkpoint(folder / "checkpoints" / "network_00.ckpt")[0]
+
+
+def assert_same_weights(folder: Path, other: Path) -> None:
+    ours, theirs = weights(folder), weights(other)
+    for name, value in theirs.items():
+        np.testing.assert_array_equal(ours[name], value, err_msg=name)
+
+
+def test_networks_are_trained_in_full_and_reported(uninterrupted: Path) -> None:
+    for label, arch in (("network_00", ARCH), ("network_01", OTHER)):
+        parameters, spec = load_checkpoint(uninterrupted / "checkpoints" / f"{label}.ckpt")
+        assert spec.arch == arch
+        assert sum(value.size for value in parameters.values()) == network_cost(arch, 4, 2).params
+        assert not (uninterrupted / "checkpoints" / f"{label}.state.npz").exists()
+    result = json.loads((uninterrupted / "result.json").read_text())["networks"]
+    assert [tuple(one["arch"]) for one in result.values()] == [ARCH, OTHER]
+    for one in result.values():
+        (part,) = one["full_training"]["sets"]
+        assert part["name"] == "test"
+        assert 10 < part["network"]["psnr_y"] < 60
+    for event in of_kind(uninterrupted, "trained"):
+        assert event["curve"][-1][0] == STEPS
+        assert event["curve"][-1][1] < event["curve"][0][1]
+    log = (uninterrupted / "log.txt").read_text()
+    for step in (40, STEPS):
+        assert f"full training: step {step}: validation" in log
+
+
+def test_a_killed_worker_costs_what_came_after_the_last_state(
+    uninterrupted: Path, home: Path, train: Callable[..., Command]
+) -> None:
+    command = train("--arch", ",".join(ARCH), "tiny.yml", "--set", "output.name=killed")
+    state = home / "killed" / "checkpoints" / "network_00.state.npz"
+    wait_for(state.is_file, command)
+    command.workers("ray::Trainer")[-1].send_signal(signal.SIGKILL)
+    assert command.wait() == 0, command.output()
+    assert "full training: lost: trainer" in command.output()
+    assert "it is begun again from its last state" in command.output()
+    assert "full training: goes on after step" in command.output()
+    (trained,) = of_kind(home / "killed", "trained")
+    assert trained["curve"] == of_kind(uninterrupted, "trained")[0]["curve"]
+    assert_same_weights(home / "killed", uninterrupted)
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_a_training_that_resumes_to_the_same_weights(
+    uninterrupted: Path, home: Path, train: Callable[..., Command]
+) -> None:
+    command = train("--arch", ",".join(ARCH), "tiny.yml", "--set", "output.name=stopped")
+    state = home / "stopped" / "checkpoints" / "network_00.state.npz"
+    wait_for(state.is_file, command)
+    command.process.send_signal(signal.SIGINT)
+    assert command.wait() == 130, command.output()
+    assert "--resume" in command.output()
+    assert not of_kind(home / "stopped", "trained")
+    whole = state.read_bytes()
+    state.write_bytes(whole[:-300])
+    refused = train("--resume", "stopped")
+    assert refused.wait() == 2, refused.output()
+    (line,) = [line for line in refused.output().splitlines() if line.startswith("error:")]
+    assert "network_00.state.npz: is not a readable training state" in line
+    state.write_bytes(whole)
+    resumed = train("--resume", "stopped")
+    assert resumed.wait() == 0, resumed.output()
+    assert "full training: goes on after step" in resumed.output()
+    assert_same_weights(home / "stopped", uninterrupted)
+    # Once more does nothing.
+    before = len(events(home / "stopped"))
+    again = train("--resume", "stopped")
+    assert again.wait() == 0, again.output()
+    assert [event["event"] for event in events(home / "stopped")[before:]] == ["resumed", "closed"]
+
+
+# What is wrong is told before anything starts.
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(arguments) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    return line
+
+
+def test_what_is_wrong_is_one_line(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    arch = ",".join(ARCH)
+    assert "give a run folder, or --arch" in refused(capsys)
+    assert "give a configuration file too" in refused(capsys, "--arch", arch)
+    assert "there is no such run folder or arch.txt" in refused(capsys, "nowhere", "tiny.yml")
+    assert "networks[0]: 'X_1_4_8'" in refused(capsys, "--arch", "X_1_4_8", "tiny.yml")
+    assert "networks[0]: 'S_1' is not a block" in refused(capsys, "--arch", "S_1", "tiny.yml")
+    assert "other.yml: a second configuration" in refused(capsys, "tiny.yml", "other.yml", "--arch", arch)
+    assert "--best 0" in refused(capsys, "--arch", arch, "tiny.yml", "--best", "0")
+    assert "is not a run folder" in refused(capsys, "--resume", "nowhere")
+    assert "begin a new run for others" in refused(capsys, "--resume", "whole", "--arch", arch)
+    message = refused(capsys, "--arch", arch, "tiny.yml", "--set", "pipeline=[search]")
+    assert "networks are trained without a search" in message

@@ -1,0 +1,116 @@
+"""A training that goes on from a state ends with the weights of one that was never stopped, to the bit."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from esr_ray.config.schema import CosineSchedule, FullTrainingConfig
+from esr_ray.data.crops import PicturePair
+from esr_ray.errors import UserError
+from esr_ray.networks.spec import NetworkSpec
+from esr_ray.training.checkpoint import checkpoint_from_bytes
+from esr_ray.training.final import Onlooker, train_fully
+from esr_ray.training.native import NativeNetworks
+from esr_ray.training.plain import PlainNetwork
+from esr_ray.training.state import TrainingState, state_bytes, state_from_bytes
+
+SPEC = NetworkSpec(("S_1_4_8", "C_1_4_4"), 8, 2, "nearest")
+STEPS = 14
+
+
+def config(**keys):
+    return FullTrainingConfig(
+        steps=STEPS,
+        batch_size=2,
+        crop_size=8,
+        learning_rate=2e-3,
+        schedule=CosineSchedule(type="cosine", warmup_steps=2),
+        checkpoint_steps=5,
+        validation_steps=6,
+        **keys,
+    )
+
+
+def picture(seed):
+    hr = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8).repeat(6, 0).repeat(6, 1)
+    return PicturePair(str(seed), hr, hr[::2, ::2].copy())
+
+
+PAIRS = [picture(seed) for seed in range(3)]
+
+
+class Keeps(Onlooker):
+    def __init__(self):
+        self.states, self.measured = [], []
+
+    def state(self, state):
+        self.states.append(state_bytes(state))
+
+    def validated(self, step, measured):
+        self.measured.append((step, measured[0].quality.psnr_y))
+
+
+@pytest.fixture(params=["graph", "pynative"])
+def mode(request):
+    before = ms.get_context("mode")
+    ms.set_context(mode=ms.GRAPH_MODE if request.param == "graph" else ms.PYNATIVE_MODE)
+    yield
+    ms.set_context(mode=before)
+
+
+@pytest.fixture(params=["plain", "native"])
+def make(request, mode):
+    return PlainNetwork if request.param == "plain" else NativeNetworks(request.getfixturevalue("library"))
+
+
+def weights(trained):
+    return checkpoint_from_bytes(trained.weights)[0]
+
+
+@pytest.mark.parametrize("keys", [{"average_weights": 0.9, "clip_norm": 0.5}], ids=["averaged"])
+def test_a_resumed_training_is_the_uninterrupted_one_to_the_bit(make, keys):
+    watched = Keeps()
+    whole = train_fully(SPEC, config(**keys), PAIRS, 1, make, watched, PAIRS[:1])
+    assert [state_from_bytes(one, "x").progress.steps for one in watched.states] == [5, 10, STEPS]
+    assert [step for step, _ in watched.measured] == [6, 12, STEPS]
+    # Neither who watches nor what is measured on the way changes anything.
+    alone = train_fully(SPEC, config(**keys), PAIRS, 1, make)
+    for kept in watched.states[:2]:
+        state = state_from_bytes(kept, "x")
+        resumed = train_fully(SPEC, config(**keys), PAIRS, 1, make, begun=state)
+        for other in (resumed, alone):
+            assert other.curve == whole.curve
+            for name, value in weights(whole).items():
+                np.testing.assert_array_equal(weights(other)[name], value, err_msg=name)
+
+
+def test_a_state_of_one_path_is_gone_on_from_by_the_other(library):
+    watched = Keeps()
+    native = NativeNetworks(library)
+    whole = train_fully(SPEC, config(average_weights=0.9), PAIRS, 1, native, watched)
+    state = state_from_bytes(watched.states[0], "x")
+    other = train_fully(SPEC, config(average_weights=0.9), PAIRS, 1, PlainNetwork, begun=state)
+    for name, value in weights(whole).items():
+        np.testing.assert_allclose(weights(other)[name], value, atol=2e-4, err_msg=name)
+
+
+def test_a_state_of_another_network_is_refused(library):
+    make, watched = NativeNetworks(library), Keeps()
+    train_fully(SPEC, config(), PAIRS, 1, make, watched)
+    state = state_from_bytes(watched.states[0], "x")
+    with pytest.raises(ValueError, match="another training"):
+        train_fully(NetworkSpec(("S_1_4_4",), 8, 2, "nearest"), config(), PAIRS, 1, make, begun=state)
+    with pytest.raises(ValueError, match="another training"):
+        train_fully(SPEC, config(average_weights=0.9), PAIRS, 1, make, begun=state)
+
+
+def test_a_damaged_state_is_told_by_its_name(library):
+    watched = Keeps()
+    train_fully(SPEC, config(), PAIRS, 1, NativeNetworks(library), watched)
+    content = watched.states[0]
+    state = state_from_bytes(content, "net.state.npz")
+    assert isinstance(state, TrainingState)
+    assert (state.spec, state.settings["steps"]) == (SPEC, STEPS)
+    for damaged in (content[:-200], content[: len(content) // 2], b"", b"nothing", content[300:]):
+        with pytest.raises(UserError, match=r"net\.state\.npz: is not a readable training state"):
+            state_from_bytes(damaged, "net.state.npz")
