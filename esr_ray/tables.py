@@ -1,0 +1,77 @@
+"""What an evaluation found, as tables in the terminal and in Markdown, and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from esr_ray.training.result import Evaluated
+
+PROTOCOL = "border of {scale} pixels cropped, 8 bits, Y of BT.601 (MATLAB's rgb2ycbcr)"
+
+
+def to_json(results: Sequence[Evaluated], scale: int) -> str:
+    """Everything, picture by picture."""
+    content = []
+    for one in results:
+        part = asdict(one)
+        for plain, whole in zip(part["sets"], one.sets, strict=True):
+            plain["mean"] = asdict(whole.mean)
+        content.append(part)
+    about = {"scale": scale, "protocol": PROTOCOL.format(scale=scale), "output": "1280x720"}
+    return json.dumps({**about, "networks": content}, indent=2) + "\n"
+
+
+def to_markdown(results: Sequence[Evaluated], scale: int) -> str:
+    """A table of the means, a row a network."""
+    head = ["network", "parameters", "mult-adds", "latency", "memory"]
+    for part in results[0].sets:
+        head += [f"{part.name} PSNR-Y / SSIM-Y", f"{part.name} PSNR-RGB / SSIM-RGB"]
+    rows = [head, ["---"] * len(head)] + [_row(one) for one in results]
+    lines = [f"x{scale}, {PROTOCOL.format(scale=scale)}; mult-adds, latency and memory for an output of 1280x720", ""]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def print_tables(results: Sequence[Evaluated], scale: int, console: Console) -> None:
+    """The means on the terminal, a table for size and speed, and one for each set."""
+    networks = [one for one in results if one.arch]
+    if networks:
+        size = Table(title=f"x{scale}, for an output of 1280x720")
+        for column in ("network", "parameters", "mult-adds", "latency", "memory", "kernels"):
+            size.add_column(column, justify="left" if column in ("network", "kernels") else "right")
+        for one in networks:
+            size.add_row(*(Text(cell) for cell in (*_row(one)[:5], one.kernels)))
+        console.print(size)
+    for index, part in enumerate(results[0].sets):
+        table = Table(title=f"{part.name} ({len(part.pictures)} pictures), {PROTOCOL.format(scale=scale)}")
+        for column in ("network", "PSNR-Y dB", "SSIM-Y", "PSNR-RGB dB", "SSIM-RGB"):
+            table.add_column(column, justify="left" if column == "network" else "right")
+        for one in results:
+            mean = one.sets[index].mean
+            table.add_row(
+                Text(one.name),
+                f"{mean.psnr_y:.2f}",
+                f"{mean.ssim_y:.4f}",
+                f"{mean.psnr_rgb:.2f}",
+                f"{mean.ssim_rgb:.4f}",
+            )
+        console.print(table)
+
+
+def _row(one: Evaluated) -> list[str]:
+    row = [one.name]
+    row.append(f"{one.params:,}" if one.arch else "-")
+    row.append(f"{one.mult_adds / 1e9:.2f} G" if one.arch else "-")
+    row.append("-" if one.latency_s is None else f"{one.latency_s * 1e3:,.0f} ms")
+    row.append("-" if one.memory_mb is None else f"{one.memory_mb:,.0f} MB")
+    for part in one.sets:
+        mean = part.mean
+        row.append(f"{mean.psnr_y:.2f} / {mean.ssim_y:.4f}")
+        row.append(f"{mean.psnr_rgb:.2f} / {mean.ssim_rgb:.4f}")
+    return row
