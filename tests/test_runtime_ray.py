@@ -71,7 +71,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def uninterrupted(home: Path) -> Path:
     """A finished search with two workers."""
-    command = Command(home, "tiny.yml", "--set", "output.name=uninterrupted")
+    command = Command(home, "esr_ray.search", "tiny.yml", "--set", "output.name=uninterrupted")
     try:
         assert command.wait() == 0, command.output()
         (home / "uninterrupted-output.txt").write_text(command.output())
