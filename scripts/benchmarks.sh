@@ -19,6 +19,7 @@ run benchmarks/train_step.py "$@"
 run benchmarks/loader.py "$@"
 run benchmarks/overhead.py "$@"
 run benchmarks/scaling.py "$@"
+run benchmarks/full_training.py "$@"
 # Fewer genomes and no choices: the whole takes half an hour by itself.
 run benchmarks/fitness.py configs/demo.yml --genomes 8 --seeds 2 --longer 2 "${quick[@]}"
 echo

@@ -135,7 +135,13 @@ def _members(run: Run) -> tuple[int, RankTable | None]:
     available = int(ray.cluster_resources().get(resource, 0))
     batch_size = config.full_training.batch_size
     if config.runtime.rank_table is None:
-        return number_of_trainers(config.runtime.trainers, available, batch_size), None
+        count = number_of_trainers(config.runtime.trainers, available, batch_size)
+        if count < available and config.runtime.trainers == "auto":
+            run.recorder.say(
+                f"full training: {count} of {available} devices are used: full_training.batch_size {batch_size} "
+                "cannot be divided evenly among more"
+            )
+        return count, None
     table = read_rank_table(Path(config.runtime.rank_table))
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("NPU")]
     check_devices(table, {node["NodeManagerAddress"]: int(node["Resources"]["NPU"]) for node in nodes})

@@ -47,15 +47,28 @@ class Trainer:
         """Called once: the actor has started when this returns."""
         return self.place
 
+    def kernels(self, count: int) -> str:
+        """What this process would compute with as one of `count`, such as `plain` or `native avx2`."""
+        setup = self.setup
+        use_target(setup.target, setup.config.runtime.mode)
+        from esr_ray.training.kernels import choose_kernels
+
+        return choose_kernels(setup.config, setup.target, members=count).name
+
     def train(
-        self, arch: tuple[str, ...], member: Member, begun: Sequence[ray.ObjectRef], onlooker: Any
+        self, arch: tuple[str, ...], member: Member, begun: Sequence[ray.ObjectRef], onlooker: Any, plain: bool = False
     ) -> FullyTrained | None:
         """Train in the group. `begun` is empty or holds one reference to the content of a state's file.
+
+        `plain`: with MindSpore's operators, since a member has no others: those reduce one gradient after another, the
+        native ones all in one, and each would wait for the other.
 
         `onlooker` is an actor with `training_progress`, `keep_state`, `validated`: the first of the group tells it.
         The result is that of the first, and None of the others: all have the same weights.
         """
         setup, config = self.setup, self.setup.config
+        if plain:
+            config = config.model_copy(update={"runtime": config.runtime.model_copy(update={"kernels": "plain"})})
         use_target(setup.target, config.runtime.mode)
         load_blocks(setup.blocks)
         if member.count > 1:

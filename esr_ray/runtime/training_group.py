@@ -43,6 +43,13 @@ def number_of_trainers(wanted: int | str, available: int, batch_size: int) -> in
     return next(count for count in range(min(most, batch_size), 0, -1) if batch_size % count == 0)
 
 
+def without_native(kernels: Sequence[str], nodes: Sequence[str]) -> tuple[str, ...]:
+    """Nodes that have plain kernels alone, where others have native ones; both sequences are by trainer."""
+    if all(name == "plain" for name in kernels):
+        return ()
+    return tuple(sorted({node for name, node in zip(kernels, nodes, strict=True) if name == "plain"}))
+
+
 class TrainingGroup:
     """One try: the actors of a training, from placing them to its result."""
 
@@ -69,10 +76,11 @@ class TrainingGroup:
         self._place(say, check)
         where = ", ".join(f"{place.device} of {place.node}" for place in self.places)
         say(f"full training on {self.count} device{'s' if self.count > 1 else ''}: {where}")
+        plain = self.count > 1 and self._differ(say)
         address = self._schedule() if self.count > 1 and self.table is None else ""
         state = [ray.put(begun)] if begun is not None else []
         futures = {
-            trainer.train.remote(tuple(arch), self._member(index, address), state, onlooker): index
+            trainer.train.remote(tuple(arch), self._member(index, address), state, onlooker, plain): index
             for index, trainer in enumerate(self._trainers)
         }
         return self._results(futures, check)
@@ -121,6 +129,20 @@ class TrainingGroup:
             self.places = ray.get(places)
         except RayError as error:
             raise GroupLost(f"a trainer did not start: {_last_line(error)}") from None
+
+    def _differ(self, say: Callable[[str], None]) -> bool:
+        """Whether some have native kernels and others have none: then all are to take the plain ones."""
+        try:
+            names = ray.get([trainer.kernels.remote(self.count) for trainer in self._trainers])
+        except RayTaskError as error:
+            raise UserError(_last_line(error)) from None
+        except RayError as error:
+            raise GroupLost(f"a trainer died before it began: {_last_line(error)}") from None
+        without = without_native(names, [place.node for place in self.places])
+        if not without:
+            return False
+        say(f"full training with plain kernels, many times slower: {', '.join(without)} cannot have native ones")
+        return True
 
     def _schedule(self) -> str:
         """Start MindSpore's scheduler beside the first trainer; its address."""
