@@ -43,15 +43,25 @@ def train(name: str, trainers: int, steps: int, folder: Path) -> Training:
         "full_training": {"steps": steps, "batch_size": BATCH, "crop_size": 32, "learning_rate": 1e-3},
         "runtime": {"trainers": trainers, "cache_dir": str(folder / "cache")},
         "benchmarks": [],
-        "output": {"dir": str(folder), "name": f"{name.replace(' ', '')}-{trainers}-{len(list(folder.iterdir()))}"},
+        "output": {"dir": str(folder)},
     }
+    run = f"run-{len(list(folder.iterdir()))}"
     path = folder / "config.yml"
     path.write_text(json.dumps(config))
-    command = [sys.executable, "-m", "esr_ray.train", "--arch", NETWORKS[name], str(path)]
+    command = [
+        sys.executable,
+        "-m",
+        "esr_ray.train",
+        "--arch",
+        NETWORKS[name],
+        str(path),
+        "--set",
+        f"output.name={run}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-    events = read_journal(folder / config["output"]["name"] / "journal.jsonl")[0]
+    events = read_journal(folder / run / "journal.jsonl")[0]
     trained = next(event for event in events if event["event"] == "trained")
     reported = next(event for event in events if event["event"] == "reported")
     curve = [(int(step), float(loss)) for step, loss in trained["curve"]]

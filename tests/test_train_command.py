@@ -177,3 +177,24 @@ def test_what_is_wrong_is_one_line(
     assert "begin a new run for others" in refused(capsys, "--resume", "whole", "--arch", arch)
     message = refused(capsys, "--arch", arch, "tiny.yml", "--set", "pipeline=[search]")
     assert "networks are trained without a search" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"version": "1.0", ', "hccl.json, line 1, column"),
+        (
+            '{"version": "1.0", "server_count": "1", "status": "completed", "server_list": [{"server_id": "10.1.1.1", '
+            '"device": [{"device_id": "0", "device_ip": "192.98.92.1", "rank_id": "0"}]}]}',
+            "hccl.json: server 10.1.1.1 is no node with NPUs of Ray's cluster",
+        ),
+    ],
+)
+def test_a_wrong_rank_table_is_told_before_anything_is_trained(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, message: str
+) -> None:
+    (tmp_path / "hccl.json").write_text(content)
+    arguments = ["--arch", ",".join(ARCH), str(home / "tiny.yml"), "--set", f"runtime.rank_table={tmp_path}/hccl.json"]
+    arguments += ["--set", f"output.dir={tmp_path}", "--set", "output.name=run"]
+    assert message in refused(capsys, *arguments)
+    assert [event["event"] for event in events(tmp_path / "run")] == ["closed"]

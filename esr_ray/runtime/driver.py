@@ -29,7 +29,7 @@ from esr_ray.runs.history import History, replay
 from esr_ray.runs.journal import Journal
 from esr_ray.runs.result import closing_line, networks_json, networks_line, result_json
 from esr_ray.runs.status import Status
-from esr_ray.runtime.final_stage import Kept, Run, train_kept
+from esr_ray.runtime.final_stage import Kept, Run, train_kept, who_trains
 from esr_ray.runtime.placement import Placement, decide_placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.recorder import Recorder
@@ -182,6 +182,9 @@ class Driver:
 
         placement = decide_placement(config.runtime, ray.cluster_resources())
         recorder.say(placement.reason)
+        if "full_training" in config.pipeline:
+            # What is wrong with it should not be heard only after a search of days.
+            who_trains(config, placement.resource)
         self._journal_begin(journal, history, placement, pictures.checksum)
         recorder.catch_up(config.evolution.num_generation * config.evolution.num_individual)
         run = Run(

@@ -11,6 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
 from esr_ray.runs.folder import RunFolder, write_atomically
 from esr_ray.runs.history import History
@@ -129,19 +130,15 @@ def _train_across(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], b
     raise AssertionError
 
 
-def _members(run: Run) -> tuple[int, RankTable | None]:
-    """How many devices train together, and the rank table that says who they are."""
-    config, resource = run.setup.config, run.placement.resource
+def who_trains(config: Config, resource: str) -> tuple[int, RankTable | None]:
+    """How many devices train together, and the rank table that says who they are, by what Ray has now.
+
+    Raises UserError where it has fewer than are asked for, and for a rank table that is wrong or of other devices.
+    """
     available = int(ray.cluster_resources().get(resource, 0))
     batch_size = config.full_training.batch_size
     if config.runtime.rank_table is None:
-        count = number_of_trainers(config.runtime.trainers, available, batch_size)
-        if count < available and config.runtime.trainers == "auto":
-            run.recorder.say(
-                f"full training: {count} of {available} devices are used: full_training.batch_size {batch_size} "
-                "cannot be divided evenly among more"
-            )
-        return count, None
+        return number_of_trainers(config.runtime.trainers, available, batch_size), None
     table = read_rank_table(Path(config.runtime.rank_table))
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("NPU")]
     check_devices(table, {node["NodeManagerAddress"]: int(node["Resources"]["NPU"]) for node in nodes})
@@ -149,6 +146,19 @@ def _members(run: Run) -> tuple[int, RankTable | None]:
     if batch_size % count:
         raise UserError(
             f"full_training.batch_size: {batch_size} cannot be divided among the {count} devices of {table.path}"
+        )
+    return count, table
+
+
+def _members(run: Run) -> tuple[int, RankTable | None]:
+    """`who_trains`, and a word to the user where devices stay idle."""
+    config, resource = run.setup.config, run.placement.resource
+    count, table = who_trains(config, resource)
+    available = int(ray.cluster_resources().get(resource, 0))
+    if table is None and count < available and config.runtime.trainers == "auto":
+        run.recorder.say(
+            f"full training: {count} of {available} devices are used: full_training.batch_size "
+            f"{config.full_training.batch_size} cannot be divided evenly among more"
         )
     return count, table
 

@@ -197,4 +197,5 @@ class TrainingGroup:
 
 def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    # What a user can mend needs no name of a class before it.
+    return lines[-1].removeprefix("esr_ray.errors.UserError: ") if lines else type(error).__name__
