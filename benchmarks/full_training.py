@@ -20,8 +20,8 @@ from common import cores, machine, number, parser, say, table
 from esr_ray.runs.journal import read_journal
 from esr_ray.space.counts import network_cost
 
-NETWORKS = {"35 K": "S_4_8_16,G_4_8_16,C_4_8_16,S_2_8_8", "122 K": "S_4_16_32,G_4_16_32,C_4_16_32,S_4_16_32,G_4_16_32"}
-BASE_CHANNELS = {"35 K": 16, "122 K": 32}
+NETWORKS = {"25 K": "S_4_8_16,G_4_8_16,C_4_8_16,S_2_8_8", "122 K": "S_4_16_32,G_4_16_32,C_4_16_32,S_4_16_32,G_4_16_32"}
+BASE_CHANNELS = {"25 K": 16, "122 K": 32}
 BATCH = 8
 
 
