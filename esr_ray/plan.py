@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from esr_ray.config.epochs import in_steps
 from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
 from esr_ray.randomness import generator
@@ -30,6 +31,7 @@ class Experiment:
     """A configuration that was found sound, and what checking it found."""
 
     config: Config
+    """In steps where the pictures are here; what the run folder keeps is what the user gave."""
     folder: RunFolder
     space: Space
     reach: Reach | None
@@ -65,7 +67,9 @@ def check_experiment(config: Config, folder: RunFolder, pictures_here: bool, res
     pictures = None
     if pictures_here:
         pictures = plan_pictures(config)
-        notes = (*pictures.notes, *open_pictures(pictures, config).notes)
+        opened = open_pictures(pictures, config)
+        config, lengths = in_steps(config, len(opened.train))
+        notes = (*pictures.notes, *opened.notes, *lengths)
         open_benchmarks(pictures)
     return Experiment(config, folder, space, reach, read_blocks(sources), pictures, notes, needed)
 

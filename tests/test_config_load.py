@@ -201,7 +201,10 @@ def test_missing_keys_are_told_with_what_they_are():
         ("cosine", ": must be a section, got 'cosine'"),
         ({"type": "cosine", "warmup": 3}, ".warmup: unknown key; did you mean fast_training.schedule.warmup_steps?"),
         ({"type": "cosine", "warmup_steps": -1}, ".warmup_steps: must be greater than or equal to 0, got -1"),
-        ({"type": "multistep"}, ".milestones: is missing; give it (steps, ascending)"),
+        (
+            {"type": "multistep"},
+            ".milestones: is missing; give it (steps, or epochs where epochs are given; ascending)",
+        ),
         (
             {"type": "multistep", "milestons": [3]},
             ".milestons: unknown key; did you mean fast_training.schedule.milestones?",

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from esr_ray.config.epochs import in_steps
 from esr_ray.config.load import check_config, load_config
 from esr_ray.config.reference import is_reference, translate
 from esr_ray.errors import UserError
@@ -103,11 +104,11 @@ def test_release_file_means_the_same_experiment() -> None:
             "test": {"hr": f"{DIV2K}/Set5/hr", "lr": f"{DIV2K}/Set5/lr"},
             "validation_size": 64,
         },
-        "fast_training": {**training, "steps": 25_000, "schedule": {**schedule, "milestones": [5_000, 10_000]}},
+        "fast_training": {**training, "epochs": 500, "schedule": {**schedule, "milestones": [100, 200]}},
         "full_training": {
             **training,
-            "steps": 750_000,
-            "schedule": {**schedule, "milestones": [400_000, 600_000, 675_000, 725_000]},
+            "epochs": 15_000,
+            "schedule": {**schedule, "milestones": [8_000, 12_000, 13_500, 14_500]},
         },
         "benchmarks": [
             # Not the release's own pair, valid/hr with train/lr.
@@ -128,8 +129,6 @@ def test_release_file_is_warned_of_in_full() -> None:
         "benchmark_Set5.dataset.test",
         "benchmark_DIV2K.dataset.test",
         "nas.dataset.test.crop",
-        "nas.trainer.epochs",
-        "fully_train.trainer.epochs",
         "general.backend",
         "nas.trainer.cuda",
         ", ".join(
@@ -187,7 +186,7 @@ def test_ref_merges_deeply_and_local_keys_win() -> None:
     native, warnings = translate(content, "user.yml")
     assert (native["fast_training"]["batch_size"], native["full_training"]["batch_size"]) == (16, 32)
     assert native["full_training"]["crop_size"] == 64
-    assert native["full_training"]["steps"] == 15_000 * (800 // 32)
+    assert native["full_training"]["epochs"] == 15_000
     assert not any("fully_train.dataset" in line for line in warnings)
 
 
@@ -340,13 +339,12 @@ def test_lr_pictures_of_another_split_are_not_used(hr: str, lr: str, used: bool)
     assert used != any(line.startswith("benchmark_Set14.dataset.test.root_LR: ") for line in warnings)
 
 
-def test_pictures_are_counted_where_they_are_and_not_decoded(tmp_path: Path) -> None:
-    for name in [*(f"{i}.png" for i in range(40)), "notes.txt"]:
-        (tmp_path / name).write_bytes(b"")
-    native, warnings = translate(changed({"nas.dataset.train.root_HR": str(tmp_path)}), "user.yml")
-    assert native["fast_training"]["steps"] == 500 * 2
-    assert native["fast_training"]["schedule"]["milestones"] == [200, 400]
-    assert any("500 epochs of 2 batches (40 pictures in" in line for line in warnings)
+def test_epochs_are_those_of_the_pictures_that_are_there() -> None:
+    config, notes = in_steps(check_config(translate(RELEASE, "user.yml")[0], "user.yml"), 40)
+    assert config.fast_training.steps == 500 * 2
+    assert config.fast_training.schedule.milestones == (200, 400)
+    assert config.full_training.steps == 15_000 * 2
+    assert any("500 epochs of 2 batches (40 pictures" in line for line in notes)
 
 
 # --- what is refused, what is said

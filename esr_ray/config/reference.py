@@ -7,13 +7,10 @@ means anyway, or named in a warning. For that, what was read is recorded, and th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from esr_ray.config.reference_refs import ReferenceFile, dotted, key_path, read_leaves, warn_if_other
 from esr_ray.config.reference_sets import check_set, same_folder, translate_sets
-from esr_ray.errors import UserError
-from esr_ray.picture_files import list_pictures
 
 _OUR_SECTIONS = {
     "task",
@@ -51,7 +48,6 @@ _PROBABILITIES = ("type_prob", "conv_prob", "growth_prob")
 # Of these the reference's defaults are those of classification, or cannot be trained with: the release's file decides.
 _RELEASE = {"crop": 64, "batch_size": 16, "learning_rate": 1e-4, "gamma": 0.5}
 _RELEASE_MILESTONES = {"search": [100, 200], "full_training": [8000, 12000, 13500, 14500]}
-_DIV2K_IMAGES = 800
 
 # Values that must be these, since ours has nothing else; a file that wants another cannot be served.
 _REFUSED: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -137,12 +133,11 @@ def translate(content: dict[str, Any], where: str) -> tuple[dict[str, Any], tupl
     }
     scale = native["task"]["scale"]
     native |= translate_sets(file, nas, benchmarks, scale)
-    images = _count_images(file, native["data"]["train"]["hr"])
-    native["fast_training"] = _training(file, nas, "search", scale, images)
+    native["fast_training"] = _training(file, nas, "search", scale)
     native["seed"] = file.get((nas, "trainer", "seed"), "int", 0)
     for full in steps["full_training"]:
         _same_data(file, full, nas, scale)
-        native["full_training"] = _training(file, full, "full_training", scale, images)
+        native["full_training"] = _training(file, full, "full_training", scale)
         warn_if_other(file, (full, "trainer", "seed"), native["seed"], "a run has one seed")
         for key in ("trainer.node_num", "trainer.range.node_num"):
             warn_if_other(
@@ -224,7 +219,7 @@ def _search(file: ReferenceFile, nas: str) -> dict[str, Any]:
     return native
 
 
-def _training(file: ReferenceFile, step: str, ours: str, scale: int, images: tuple[int, str]) -> dict[str, Any]:
+def _training(file: ReferenceFile, step: str, ours: str, scale: int) -> dict[str, Any]:
     """Section fast_training or full_training."""
     _check_refused(file, step, "training")
     _check_said(file, step, "training")
@@ -244,30 +239,13 @@ def _training(file: ReferenceFile, step: str, ours: str, scale: int, images: tup
     gamma = file.get((*schedule, "gamma"), "float", _RELEASE["gamma"], _RELEASE_SAYS)
     if batch_size < 1:
         raise file.fault((*train, "batch_size"), f"must be 1 or more, got {batch_size}")
-    # As there, a last batch that is not full is left out.
-    batches = max(1, images[0] // batch_size)
-    steps = [epoch * batches for epoch in milestones]
-    file.warn(
-        (*trainer, "epochs"),
-        f"{epochs} epochs of {batches} batches ({images[1]}, batch size {batch_size}) are {epochs * batches} steps; "
-        f"milestones {milestones} are steps {steps}",
-    )
     return {
-        "steps": epochs * batches,
+        "epochs": epochs,
         "batch_size": batch_size,
         "crop_size": crop_size,
         "learning_rate": rate,
-        "schedule": {"type": "multistep", "milestones": steps, "gamma": gamma},
+        "schedule": {"type": "multistep", "milestones": milestones, "gamma": gamma},
     }
-
-
-def _count_images(file: ReferenceFile, folder: str) -> tuple[int, str]:
-    try:
-        count = len(list_pictures(Path(folder).expanduser()))
-    except (UserError, OSError):
-        # The file is translated all the same: that the folder must be there is said where pictures are read.
-        return _DIV2K_IMAGES, f"{folder} cannot be read here, so {_DIV2K_IMAGES} pictures as in DIV2K are assumed"
-    return count, f"{count} pictures in {folder}"
 
 
 def _same_data(file: ReferenceFile, full: str, nas: str, scale: int) -> None:

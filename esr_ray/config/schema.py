@@ -6,9 +6,16 @@ checked here; `esr_ray.config.load` does the rest.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 Count = Annotated[int, Field(ge=1)]
 Weights = tuple[Annotated[float, Field(ge=0)], ...]
@@ -134,7 +141,7 @@ class MultiStepSchedule(_Section):
     """The rate is multiplied by gamma at each milestone."""
 
     type: Literal["multistep"]
-    milestones: tuple[Count, ...] = Field(description="steps, ascending")
+    milestones: tuple[Count, ...] = Field(description="steps, or epochs where epochs are given; ascending")
     gamma: Annotated[float, Field(gt=0, le=1)] = Field(0.5, description="factor at each milestone")
 
     @model_validator(mode="after")
@@ -148,6 +155,11 @@ class TrainingConfig(_Section):
     """One training: Adam on an L1 loss."""
 
     steps: Count = Field(400, description="optimizer steps")
+    epochs: Count | None = Field(
+        None,
+        description="in the place of steps: passes over the training pictures, one crop of each in a pass; the steps "
+        "that this means are said in the log",
+    )
     batch_size: Count = Field(16, description="crops in a batch")
     crop_size: Annotated[int, Field(ge=8, multiple_of=2)] = Field(64, description="side of a crop in LR pixels, even")
     learning_rate: Annotated[float, Field(gt=0)] = Field(1e-4, description="initial (cosine: highest) rate of Adam")
@@ -158,6 +170,20 @@ class TrainingConfig(_Section):
     average_weights: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None, description="decay of the exponential average of the weights that is evaluated instead of the last ones"
     )
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainingConfig:
+        if self.epochs is not None and "steps" in self.model_fields_set:
+            raise ValueError("give steps or epochs, not both (epochs: null takes epochs back)")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _length_that_counts(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What is written must be what can be read: see above.
+        content: dict[str, Any] = serialize(self)
+        if self.epochs is not None:
+            content.pop("steps", None)
+        return content
 
 
 class FullTrainingConfig(TrainingConfig):

@@ -18,6 +18,7 @@ import numpy as np
 import ray
 
 import esr_ray
+from esr_ray.config.epochs import in_steps
 from esr_ray.config.schema import Config
 from esr_ray.data.transfer import read_part
 from esr_ray.errors import UserError
@@ -174,7 +175,8 @@ class Driver:
         pictures = open_pictures(plan, config)
         plan = with_checksums(plan, pictures)
         self._cache_dir = cache_dir(plan)
-        for note in (*plan.notes, *pictures.notes):
+        config, lengths = in_steps(config, len(pictures.train))
+        for note in (*plan.notes, *pictures.notes, *lengths):
             recorder.say(note)
         bicubic = mean_quality([one.quality for one in measure_bicubic(pictures.validation, config.task.scale)])
         recorder.update(bicubic_psnr=bicubic.psnr_y)

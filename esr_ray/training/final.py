@@ -36,8 +36,8 @@ class Onlooker:
 
 
 def deciding_settings(config: TrainingConfig) -> dict[str, Any]:
-    """The settings that the weights after a step depend on, as JSON has them."""
-    return config.model_dump(mode="json", exclude=set(PAUSES))
+    """The settings, in steps, that the weights after a step depend on, as JSON has them."""
+    return config.model_dump(mode="json", exclude={*PAUSES, "epochs"})
 
 
 def train_fully(

@@ -12,7 +12,10 @@ def learning_rates(config: TrainingConfig) -> np.ndarray:
 
     cosine: rises linearly over warmup_steps, then half a cosine that would be 0 one step after the last
     (Loshchilov and Hutter 2017, equation 5, without restarts). multistep: times gamma from each milestone on.
+    Raises ValueError where epochs were not made steps (`esr_ray.config.epochs`).
     """
+    if config.epochs is not None:
+        raise ValueError("the length of the training is in epochs; rates are of steps")
     steps = np.arange(config.steps)
     schedule = config.schedule
     if isinstance(schedule, CosineSchedule):
