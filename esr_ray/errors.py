@@ -1,4 +1,4 @@
-"""The one exception that means "the user can mend this": commands print it in one line and exit with status 2."""
+"""The exception that means "the user can mend this": commands print it in one line and exit with status 2."""
 
 import errno
 
@@ -8,3 +8,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 class UserError(Exception):
     """Something given by the user is wrong; the message says what, where (file, key) and what to do."""
+
+
+class TooFewDevices(UserError):
+    """Ray's cluster does not have the devices that are asked for; where nodes may still join, later it may."""

@@ -30,7 +30,7 @@ from esr_ray.runs.history import History, replay
 from esr_ray.runs.journal import Journal
 from esr_ray.runs.result import closing_line, networks_json, networks_line, result_json
 from esr_ray.runs.status import Status
-from esr_ray.runtime.final_stage import Kept, Run, train_kept, who_trains
+from esr_ray.runtime.final_stage import Kept, Run, check_trainers, train_kept
 from esr_ray.runtime.placement import Placement, decide_placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.recorder import Recorder
@@ -48,13 +48,17 @@ LOCK_PATIENCE_S = 10.0
 
 @dataclass(frozen=True)
 class DriverSetup:
-    """What a run is started or resumed with. `path` is the run folder, on the driver's node."""
+    """What a run is started or resumed with. `path` is the run folder, on the driver's node.
+
+    `nodes_may_join`: Ray is a cluster that was there before, not this machine alone.
+    """
 
     path: str
     config: Config
     blocks: tuple[BlockSource, ...]
     resume: bool
     retry_failed: bool
+    nodes_may_join: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,9 +188,8 @@ class Driver:
 
         placement = decide_placement(config.runtime, ray.cluster_resources())
         recorder.say(placement.reason)
-        if "full_training" in config.pipeline:
-            # What is wrong with it should not be heard only after a search of days.
-            who_trains(config, placement.resource)
+        for note in check_trainers(config, placement.resource, self.setup.nodes_may_join):
+            recorder.say(note)
         self._journal_begin(journal, history, placement, pictures.checksum)
         recorder.catch_up(config.evolution.num_generation * config.evolution.num_individual)
         run = Run(

@@ -17,7 +17,7 @@ from esr_ray.evolution.population import State
 from esr_ray.plan import Experiment
 from esr_ray.runtime.backend import Failed, Finished, Lost
 from esr_ray.runtime.client import connection
-from esr_ray.runtime.final_stage import who_trains
+from esr_ray.runtime.final_stage import check_trainers
 from esr_ray.runtime.placement import Placement, decide_placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
@@ -51,8 +51,8 @@ def print_plan(experiment: Experiment, address: str | None, console: Console) ->
     with connection(address):
         placement = decide_placement(config.runtime, ray.cluster_resources())
         say(f"devices: {placement.reason}")
-        if "full_training" in config.pipeline:
-            who_trains(config, placement.resource)
+        for note in check_trainers(config, placement.resource, nodes_may_join=address is not None):
+            say(note)
         if experiment.pictures is None or experiment.reach is None:
             say(
                 "time: not tried, " + ("the pictures are on the cluster" if experiment.reach else "nothing is searched")

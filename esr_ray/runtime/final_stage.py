@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from esr_ray.config.schema import Config
-from esr_ray.errors import UserError
+from esr_ray.errors import TooFewDevices, UserError
 from esr_ray.runs.folder import RunFolder, write_atomically
 from esr_ray.runs.history import History
 from esr_ray.runs.journal import Journal
@@ -133,12 +133,11 @@ def _train_across(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], b
 def who_trains(config: Config, resource: str) -> tuple[int, RankTable | None]:
     """How many devices train together, and the rank table that says who they are, by what Ray has now.
 
-    Raises UserError where it has fewer than are asked for, and for a rank table that is wrong or of other devices.
+    Raises TooFewDevices where it has fewer than are asked for, UserError for a rank table that is wrong.
     """
-    available = int(ray.cluster_resources().get(resource, 0))
     batch_size = config.full_training.batch_size
     if config.runtime.rank_table is None:
-        return number_of_trainers(config.runtime.trainers, available, batch_size), None
+        return number_of_trainers(config.runtime.trainers, _available(resource), batch_size), None
     table = read_rank_table(Path(config.runtime.rank_table))
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("NPU")]
     check_devices(table, {node["NodeManagerAddress"]: int(node["Resources"]["NPU"]) for node in nodes})
@@ -150,17 +149,44 @@ def who_trains(config: Config, resource: str) -> tuple[int, RankTable | None]:
     return count, table
 
 
+def check_trainers(config: Config, resource: str, nodes_may_join: bool) -> tuple[str, ...]:
+    """What to tell the user of `who_trains` before anything runs: devices that must still come, if any.
+
+    Raises UserError where it is sure to fail: what is wrong should not be heard only after a search of days.
+    """
+    if "full_training" not in config.pipeline:
+        return ()
+    try:
+        who_trains(config, resource)
+    except TooFewDevices as error:
+        if not nodes_may_join or "search" not in config.pipeline:
+            raise
+        return (f"{error}; the search goes on without, they must have joined when it ends",)
+    return ()
+
+
 def _members(run: Run) -> tuple[int, RankTable | None]:
     """`who_trains`, and a word to the user where devices stay idle."""
     config, resource = run.setup.config, run.placement.resource
-    count, table = who_trains(config, resource)
-    available = int(ray.cluster_resources().get(resource, 0))
+    try:
+        count, table = who_trains(config, resource)
+    except UserError as error:
+        raise UserError(
+            f"the full training could not begin: {error}; what was finished is kept: go on with --resume "
+            f"{run.folder.path}"
+        ) from None
+    available = _available(resource)
     if table is None and count < available and config.runtime.trainers == "auto":
         run.recorder.say(
             f"full training: {count} of {available} devices are used: full_training.batch_size "
             f"{config.full_training.batch_size} cannot be divided evenly among more"
         )
     return count, table
+
+
+def _available(resource: str) -> int:
+    """Devices that Ray's cluster has now, free or not."""
+    return int(ray.cluster_resources().get(resource, 0))
 
 
 def _state(run: Run, kept: Kept) -> bytes | None:

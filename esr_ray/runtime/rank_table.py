@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from esr_ray.errors import UserError
+from esr_ray.errors import TooFewDevices, UserError
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def read_rank_table(path: Path) -> RankTable:
 
 
 def check_devices(table: RankTable, npus_by_address: Mapping[str, int]) -> None:
-    """Raise UserError where the table names servers or more devices than Ray's cluster has (NPUs by node address)."""
+    """Raise TooFewDevices where the table names servers, or more devices, than Ray has (NPUs by node address)."""
     wanted: dict[str, int] = {}
     for server, _ in table.ranks:
         wanted[server] = wanted.get(server, 0) + 1
@@ -66,9 +66,11 @@ def check_devices(table: RankTable, npus_by_address: Mapping[str, int]) -> None:
         found = npus_by_address.get(server)
         if found is None:
             nodes = ", ".join(sorted(npus_by_address)) or "none"
-            raise UserError(f"{table.path}: server {server} is no node with NPUs of Ray's cluster (those are: {nodes})")
+            raise TooFewDevices(
+                f"{table.path}: server {server} is no node with NPUs of Ray's cluster (those are: {nodes})"
+            )
         if count > found:
-            raise UserError(f"{table.path}: names {count} devices of server {server}, and Ray has {found} there")
+            raise TooFewDevices(f"{table.path}: names {count} devices of server {server}, and Ray has {found} there")
 
 
 def _field(content: Any, key: str, kind: type, place: str) -> Any:

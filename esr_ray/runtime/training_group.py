@@ -11,7 +11,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from esr_ray.errors import UserError
+from esr_ray.errors import TooFewDevices, UserError
 from esr_ray.runtime.placement import Placement
 from esr_ray.runtime.rank_table import RankTable
 from esr_ray.runtime.setup import WorkerSetup, worker_environment
@@ -35,10 +35,12 @@ class GroupLost(Exception):
 def number_of_trainers(wanted: int | str, available: int, batch_size: int) -> int:
     """Devices that train together: the wanted ones that Ray has, and that the batch can be divided among evenly.
 
-    Raises UserError where more are wanted than there are.
+    Raises TooFewDevices where more are wanted than there are.
     """
     if wanted != "auto" and int(wanted) > available:
-        raise UserError(f"runtime.trainers: {wanted} are asked for, but Ray has {available} devices; set it to auto")
+        raise TooFewDevices(
+            f"runtime.trainers: {wanted} are asked for, but Ray has {available} devices; set it to auto"
+        )
     most = available if wanted == "auto" else int(wanted)
     return next(count for count in range(min(most, batch_size), 0, -1) if batch_size % count == 0)
 
@@ -76,8 +78,8 @@ class TrainingGroup:
         self._place(say, check)
         where = ", ".join(f"{place.device} of {place.node}" for place in self.places)
         say(f"full training on {self.count} device{'s' if self.count > 1 else ''}: {where}")
-        plain = self.count > 1 and self._differ(say)
-        address = self._schedule() if self.count > 1 and self.table is None else ""
+        plain = self.count > 1 and self._differ(say, check)
+        address = self._schedule(check) if self.count > 1 and self.table is None else ""
         state = [ray.put(begun)] if begun is not None else []
         futures = {
             trainer.train.remote(tuple(arch), self._member(index, address), state, onlooker, plain): index
@@ -122,18 +124,15 @@ class TrainingGroup:
             self._trainers.append(
                 actor.options(**options, scheduling_strategy=strategy, runtime_env=environment).remote(self.setup)
             )
-        places = [trainer.where.remote() for trainer in self._trainers]
-        while len(ray.wait(places, num_returns=len(places), timeout=POLL_S)[0]) < len(places):
-            check()
         try:
-            self.places = ray.get(places)
+            self.places = _all([trainer.where.remote() for trainer in self._trainers], check)
         except RayError as error:
             raise GroupLost(f"a trainer did not start: {_last_line(error)}") from None
 
-    def _differ(self, say: Callable[[str], None]) -> bool:
+    def _differ(self, say: Callable[[str], None], check: Callable[[], None]) -> bool:
         """Whether some have native kernels and others have none: then all are to take the plain ones."""
         try:
-            names = ray.get([trainer.kernels.remote(self.count) for trainer in self._trainers])
+            names = _all([trainer.kernels.remote(self.count) for trainer in self._trainers], check)
         except RayTaskError as error:
             raise UserError(_last_line(error)) from None
         except RayError as error:
@@ -144,7 +143,7 @@ class TrainingGroup:
         say(f"full training with plain kernels, many times slower: {', '.join(without)} cannot have native ones")
         return True
 
-    def _schedule(self) -> str:
+    def _schedule(self, check: Callable[[], None]) -> str:
         """Start MindSpore's scheduler beside the first trainer; its address."""
         strategy = PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=0)
         self._scheduler = (
@@ -153,11 +152,11 @@ class TrainingGroup:
             .remote()
         )
         try:
-            address: str = ray.get(self._scheduler.address.remote())
+            (address,) = _all([self._scheduler.address.remote()], check)
         except RayError as error:
             raise GroupLost(f"the scheduler did not start: {_last_line(error)}") from None
         self._serving = self._scheduler.serve.remote(self.setup.target, address, self.count)
-        return address
+        return str(address)
 
     def _results(self, futures: dict[ray.ObjectRef, int], check: Callable[[], None]) -> FullyTrained:
         waiting = list(futures)
@@ -193,6 +192,14 @@ class TrainingGroup:
         place = self.places[index]
         reason = _last_line(error) if isinstance(error, RayTaskError) else "its process or node died"
         raise GroupLost(f"trainer {index} ({place.device} of {place.node}): {reason}")
+
+
+def _all(references: list[ray.ObjectRef], check: Callable[[], None]) -> list[Any]:
+    """The values, once all are there; `check` is called while they are not."""
+    while len(ray.wait(references, num_returns=len(references), timeout=POLL_S)[0]) < len(references):
+        check()
+    values: list[Any] = ray.get(references)
+    return values
 
 
 def _last_line(error: Exception) -> str:
