@@ -78,8 +78,13 @@ def difference(one: Training, two: Training) -> float:
 
 def main() -> None:
     options_of = parser(__doc__)
-    options_of.add_argument("--steps", type=int, default=300, help="of each training")
-    options_of.add_argument("--rounds", type=int, default=2)
+    options_of.add_argument(
+        "--steps",
+        type=int,
+        default=1200,
+        help="of each training; the first waits a second or two for the slower process",
+    )
+    options_of.add_argument("--rounds", type=int, default=1)
     options = options_of.parse_args()
     steps, rounds = (10, 1) if options.quick else (options.steps, options.rounds)
     if len(cores()) < 2:
