@@ -30,7 +30,7 @@ def reference_file(home: Path) -> Path:
     """The file of the reference's release: its pictures where they are here, and as little as it can search."""
     content: dict[str, Any] = yaml.safe_load(REFERENCE.read_text())
     nas, full = content["nas"], content["fully_train"]
-    nas["dataset"]["train"] |= {"root_HR": pictures(home / "train", "astronaut", "coffee"), "crop": 16, "batch_size": 4}
+    nas["dataset"]["train"] |= {"root_HR": pictures(home / "train", "astronaut", "coffee"), "crop": 16, "batch_size": 2}
     nas["dataset"]["test"] |= {"root_HR": pictures(home / "valid", "chelsea"), "crop": 16}
     for name in ("train", "test"):
         del nas["dataset"][name]["root_LR"]
@@ -72,6 +72,10 @@ def test_the_whole_pipeline_of_a_reference_file_and_nothing_twice(tmp_path: Path
     assert list(names) == ["test", "Set5", "Set14", "BSDS100"]
     assert names == {name: ["rocket-0", "rocket-1"] for name in names}
     assert (run / trained["checkpoint"]).is_file()
+    # Four pictures are two batches of two.
+    assert "full_training: 20 epochs of 2 batches (4 pictures" in (run / "log.txt").read_text()
+    assert trained["settings"]["steps"] == 40
+    assert trained["settings"]["schedule"]["milestones"] == [20]
     asked = len(of_kind(run, "asked"))
 
     again = Command(tmp_path, "esr_ray.search", "--resume", "run")
