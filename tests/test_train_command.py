@@ -107,20 +107,29 @@ def test_networks_are_trained_in_full_and_reported(uninterrupted: Path) -> None:
         assert f"full training: step {step}: validation" in log
 
 
-def test_a_killed_worker_costs_what_came_after_the_last_state(
+def test_killed_processes_cost_what_came_after_the_last_state(
     uninterrupted: Path, home: Path, train: Callable[..., Command]
 ) -> None:
     command = train("--arch", ",".join(ARCH), "tiny.yml", "--set", "output.name=killed")
-    state = home / "killed" / "checkpoints" / "network_00.state.npz"
-    wait_for(state.is_file, command)
+    folder = home / "killed"
+
+    def placed(times: int) -> bool:
+        return (folder / "log.txt").read_text().count("full training on 2 devices") == times
+
+    wait_for((folder / "checkpoints" / "network_00.state.npz").is_file, command)
     command.workers("ray::Trainer")[-1].send_signal(signal.SIGKILL)
+    wait_for(lambda: placed(2), command)
+    # Ray restarts it; the devices that it had placed trainers on are held then.
+    command.workers("ray::Driver")[-1].send_signal(signal.SIGKILL)
     assert command.wait() == 0, command.output()
+    assert placed(3)
     assert "full training: lost: trainer" in command.output()
     assert "it is begun again from its last state" in command.output()
-    assert "full training: goes on after step" in command.output()
-    (trained,) = of_kind(home / "killed", "trained")
+    assert "driver restarted" in command.output()
+    assert command.output().count("full training: goes on after step") == 2
+    (trained,) = of_kind(folder, "trained")
     assert trained["curve"] == of_kind(uninterrupted, "trained")[0]["curve"]
-    assert_same_weights(home / "killed", uninterrupted)
+    assert_same_weights(folder, uninterrupted)
 
 
 @pytest.mark.slow

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Status:
-    """Where a run stands. `lines` are those of its log since the number asked for; times are in seconds."""
+    """Where a run stands. `lines` are those of its log since the number asked for; times are in seconds.
+
+    `process` is the driver's: where it is another one, the driver was restarted and numbers its lines anew.
+    """
 
     phase: str = "starting"
     generation: int = 0
@@ -25,3 +28,4 @@ class Status:
     eta_s: float | None = None
     lines: tuple[str, ...] = ()
     next_line: int = 0
+    process: int = 0

@@ -82,15 +82,14 @@ def follow(driver: Any, show: Callable[[Status], None]) -> Outcome:
     A driver that is killed comes back by itself (Ray restarts it, and its `run` is called again).
     """
     running = driver.run.remote()
-    next_line = 0
+    shown = Status()
     stopping = False
     while True:
         try:
             done, _ = ray.wait([running], timeout=POLL_S)
-            status = _status(driver, next_line)
+            status = _status(driver, shown)
             if status is not None:
-                # A restarted driver numbers its lines anew.
-                next_line = status.next_line
+                shown = status
                 show(status)
             if done:
                 return _outcome(running)
@@ -101,11 +100,11 @@ def follow(driver: Any, show: Callable[[Status], None]) -> Outcome:
             driver.stop.remote()
 
 
-def _status(driver: Any, since: int) -> Status | None:
-    """The driver's status, or None where it does not answer now (it is being restarted)."""
+def _status(driver: Any, shown: Status) -> Status | None:
+    """The driver's status, or None where it does not answer now (it is being restarted). `shown` is that before."""
     try:
-        status: Status = ray.get(driver.status.remote(since), timeout=10 * POLL_S)
-        if status.next_line < since:
+        status: Status = ray.get(driver.status.remote(shown.next_line), timeout=10 * POLL_S)
+        if status.process != shown.process:
             status = ray.get(driver.status.remote(0), timeout=10 * POLL_S)
         return status
     except RayError:

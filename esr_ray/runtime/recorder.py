@@ -5,6 +5,7 @@ All of it can be made again from the journal (pictures and weights: from the fil
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -53,7 +54,8 @@ class Recorder:
     def status(self, since: int) -> Status:
         """Where the run stands, with the log lines from number `since` on."""
         with self._lock:
-            status = replace(self._status, lines=tuple(self._lines[since:]), next_line=len(self._lines))
+            lines = tuple(self._lines[since:])
+            status = replace(self._status, lines=lines, next_line=len(self._lines), process=os.getpid())
         return replace(status, eta_s=self._eta(status))
 
     def say(self, line: str) -> None:

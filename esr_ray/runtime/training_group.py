@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
-from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.placement_group import (
+    PlacementGroup,
+    get_placement_group,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from esr_ray.errors import TooFewDevices, UserError
@@ -103,8 +110,10 @@ class TrainingGroup:
         return Member(self.table.rank(place.node_ip, place.npus), self.count, "", str(self.table.path))
 
     def _place(self, say: Callable[[str], None], check: Callable[[], None]) -> None:
+        _remove_what_was_left()
         bundle = {self.placement.resource: 1}
-        self._group = group = placement_group([bundle] * self.count, strategy="PACK")
+        name = f"{_owner()} {time.time_ns()}"
+        self._group = group = placement_group([bundle] * self.count, strategy="PACK", name=name)
         began, told = time.monotonic(), False
         while not group.wait(POLL_S):
             check()
@@ -192,6 +201,20 @@ class TrainingGroup:
         place = self.places[index]
         reason = _last_line(error) if isinstance(error, RayTaskError) else "its process or node died"
         raise GroupLost(f"trainer {index} ({place.device} of {place.node}): {reason}")
+
+
+def _owner() -> str:
+    """What groups are named after: the driver, also after Ray has restarted it."""
+    context = ray.get_runtime_context()
+    return str(context.get_actor_id() or context.get_job_id())
+
+
+def _remove_what_was_left() -> None:
+    """Give the devices back that a driver held when it was killed: Ray keeps its groups, since it restarts it."""
+    for row in placement_group_table().values():
+        if row["name"].startswith(_owner()) and row["state"] != "REMOVED":
+            with suppress(ValueError):
+                remove_placement_group(get_placement_group(row["name"]))
 
 
 def _all(references: list[ray.ObjectRef], check: Callable[[], None]) -> list[Any]:
