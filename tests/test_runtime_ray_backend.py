@@ -6,11 +6,13 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 import ray
 
 from esr_ray.config.load import check_config
+from esr_ray.errors import UserError
 from esr_ray.runtime.backend import Failed, Finished, Lost, Started
 from esr_ray.runtime.evaluator import Evaluator, Ready, Reply
 from esr_ray.runtime.placement import Placement
@@ -49,6 +51,13 @@ class Scripted(Evaluator):
         if held == "raises":
             raise RuntimeError("it was told to")
         return Reply(None, f"{given}: {held}", 100.0 if held != "grows" else 1e6)
+
+
+class Broken(Scripted):
+    """Cannot start, as where a library is missing."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        raise ImportError("no such library")
 
 
 class Told:
@@ -123,6 +132,37 @@ def test_an_evaluator_that_has_grown_is_replaced() -> None:
     outcomes(backend, 2)
     assert backend._workers[0].actor is not before
     backend.cancel()
+
+
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize(
+    ("evaluator", "placement", "reason"),
+    [
+        pytest.param(
+            Broken, ONE_CPU, r": ImportError: no such library; check that esr_ray .* on every node$", id="any"
+        ),
+        pytest.param(
+            Evaluator,
+            Placement("NPU", "Ascend", 1, ""),
+            r": MindSpore cannot compute on Ascend on \S+: .*set_env\.sh before Ray, or the command, is started$",
+            id="MindSpore without Ascend",
+            marks=pytest.mark.skipif(Path("/dev/davinci_manager").exists(), reason="there is an Ascend here"),
+        ),
+    ],
+)
+def test_evaluators_that_cannot_start_say_why_in_one_line(
+    evaluator: type[Evaluator], placement: Placement, reason: str
+) -> None:
+    config = check_config(CONFIG, "test")
+    said: list[str] = []
+    setup = WorkerSetup(config, placement.target, plan_pictures(config), ())
+    backend = RayBackend(setup, placement, said.append, evaluator=evaluator)
+    backend.submit([Told(0, "ends")])
+    with pytest.raises(UserError, match=r"^evaluators cannot start \(3 tries\)" + reason) as raised:
+        outcomes(backend, 1)
+    backend.cancel()
+    assert "\n" not in str(raised.value)
+    assert [line.endswith("trying again") for line in said] == [True, True]
 
 
 @pytest.mark.usefixtures("local_ray")

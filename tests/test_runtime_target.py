@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from esr_ray.errors import UserError
 from esr_ray.runtime.target import (
     VISIBLE,
     Member,
@@ -46,6 +47,28 @@ def test_ascend_is_its_first_device_in_either_mode(told):
     use_target("Ascend", "pynative")
     device = ("device", "Ascend", 0)
     assert told == [("context", ("mode", 0)), device, ("context", ("mode", 1)), device]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "Unsupported device target Ascend. Check it.\n\n---\n- Device load error message:\n---\n"
+            "Load dynamic library: libmindspore_ascend.so.2 failed. libge_runner.so: cannot open\nmore\n\nms.cc:291",
+            r"Load dynamic library: libmindspore_ascend\.so\.2 failed\. libge_runner\.so: cannot open; install",
+        ),
+        ("Device 0 is in use.\n\nms.cc:291", r"Device 0 is in use; install"),
+        ("", r"RuntimeError; install"),
+    ],
+)
+def test_where_mindspore_has_no_ascend_the_user_is_told_why(told, monkeypatch, said, reason):
+    def refuse(*given):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(sys.modules["mindspore"], "set_device", refuse)
+    with pytest.raises(UserError, match=r"^MindSpore cannot compute on Ascend on \S+: " + reason) as raised:
+        use_target("Ascend", "graph")
+    assert "\n" not in str(raised.value)
 
 
 def test_cpu_is_chosen_where_mindspore_has_another_target(told):

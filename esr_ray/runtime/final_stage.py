@@ -19,6 +19,7 @@ from esr_ray.runs.journal import Journal
 from esr_ray.runtime.placement import Placement
 from esr_ray.runtime.rank_table import RankTable, check_devices, read_rank_table
 from esr_ray.runtime.recorder import Recorder
+from esr_ray.runtime.remote_errors import reason_of
 from esr_ray.runtime.report_task import submit_report
 from esr_ray.runtime.search_loop import Stopped
 from esr_ray.runtime.setup import WorkerSetup
@@ -229,7 +230,8 @@ def _wait(run: Run, reference: ray.ObjectRef, should_stop: Callable[[], bool]) -
     try:
         return ray.get(reference)
     except RayTaskError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise UserError(f"the report failed: {reason}; what was finished is kept: mend it and {resume}") from None
+        raise UserError(
+            f"the report failed: {reason_of(error)}; what was finished is kept: mend it and {resume}"
+        ) from None
     except RayError as error:
         raise UserError(f"the report was lost ({type(error).__name__}); {resume}") from None

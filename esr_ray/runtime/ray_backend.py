@@ -16,6 +16,7 @@ from esr_ray.evolution.population import Candidate
 from esr_ray.runtime.backend import BackendEvent, Failed, Finished, Lost, Started
 from esr_ray.runtime.evaluator import Evaluator, Ready, Reply
 from esr_ray.runtime.placement import Placement, ray_options
+from esr_ray.runtime.remote_errors import reason_of, says_what_to_do
 from esr_ray.runtime.setup import WorkerSetup, worker_environment
 
 START_TRIES = 3
@@ -149,11 +150,12 @@ class RayBackend:
                 self.say(f"evaluators compute with {ready.kernels}")
         except RayError as error:
             self._failed_starts += 1
-            reason = _innermost(error)
+            reason = reason_of(error)
             if self._failed_starts >= START_TRIES:
+                advice = "check that esr_ray and its dependencies are installed alike on every node"
                 raise UserError(
-                    f"evaluators cannot start ({self._failed_starts} tries): {reason}; "
-                    "check that esr_ray and its dependencies are installed alike on every node"
+                    f"evaluators cannot start ({self._failed_starts} tries): {reason}"
+                    + ("" if says_what_to_do(error) else f"; {advice}")
                 ) from None
             self.say(f"an evaluator did not start: {reason}; trying again")
             self._replace(worker)
@@ -167,10 +169,10 @@ class RayBackend:
             reply: Reply = ray.get(future)
         except RayTaskError as error:
             if not isinstance(error.cause, MemoryError | OSError | RayError):
-                self._events.append(Failed(candidate_id, _innermost(error)))
+                self._events.append(Failed(candidate_id, reason_of(error)))
                 return
             # Trouble of the node: elsewhere, or in a new process, it may succeed.
-            self._events.append(Lost(candidate_id, f"{ready.device} of {ready.node}: {_innermost(error)}"))
+            self._events.append(Lost(candidate_id, f"{ready.device} of {ready.node}: {reason_of(error)}"))
             ray.kill(worker.actor)
             self._replace(worker)
             return
@@ -226,12 +228,6 @@ class RayBackend:
 
     def _replace(self, worker: _Worker) -> None:
         self._workers[self._workers.index(worker)] = self._start()
-
-
-def _innermost(error: RayError) -> str:
-    """The last line of what a remote exception says: its type and message."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
 
 
 def _died(error: RayError) -> str:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from esr_ray.errors import UserError
+
 SCHEDULER_S = 120.0
 """How long a scheduler may take to start: its process imports MindSpore first."""
 VISIBLE = "ASCEND_RT_VISIBLE_DEVICES"
@@ -36,15 +38,28 @@ def use_target(target: str, mode: str) -> None:
     """Set MindSpore up in this process, before a network is built. `target` is CPU or Ascend, `mode` graph or pynative.
 
     On Ascend Ray sets ASCEND_RT_VISIBLE_DEVICES to the actor's one device, whose logical id is therefore 0.
+    Raises UserError where MindSpore has no Ascend.
     """
     import mindspore as ms
 
     ms.set_context(mode=ms.GRAPH_MODE if mode == "graph" else ms.PYNATIVE_MODE)
     if target == "Ascend":
-        ms.set_device("Ascend", 0)
+        try:
+            ms.set_device("Ascend", 0)
+        except RuntimeError as error:
+            raise UserError(
+                f"MindSpore cannot compute on Ascend on {socket.gethostname()}: {_why_not(error)}; install MindSpore's "
+                "build for Ascend and CANN there, and source CANN's set_env.sh before Ray, or the command, is started"
+            ) from None
     elif ms.get_context("device_target") != "CPU":
         # Only where it is another: MindSpore takes no device once one is in use.
         ms.set_device("CPU")
+
+
+def _why_not(error: RuntimeError) -> str:
+    """Of the many lines that MindSpore says: which library did not load, or else the first one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return next((line for line in lines if line.startswith("Load dynamic library")), lines[0]).rstrip(".")
 
 
 def device_name(target: str, core: int | None) -> str:

@@ -21,6 +21,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from esr_ray.errors import TooFewDevices, UserError
 from esr_ray.runtime.placement import Placement
 from esr_ray.runtime.rank_table import RankTable
+from esr_ray.runtime.remote_errors import reason_of
 from esr_ray.runtime.setup import WorkerSetup, worker_environment
 from esr_ray.runtime.target import Member
 from esr_ray.runtime.trainer import Place, Scheduler, Trainer
@@ -136,16 +137,16 @@ class TrainingGroup:
         try:
             self.places = _all([trainer.where.remote() for trainer in self._trainers], check)
         except RayError as error:
-            raise GroupLost(f"a trainer did not start: {_last_line(error)}") from None
+            raise GroupLost(f"a trainer did not start: {reason_of(error)}") from None
 
     def _differ(self, say: Callable[[str], None], check: Callable[[], None]) -> bool:
         """Whether some have native kernels and others have none: then all are to take the plain ones."""
         try:
             names = _all([trainer.kernels.remote(self.count) for trainer in self._trainers], check)
         except RayTaskError as error:
-            raise UserError(_last_line(error)) from None
+            raise UserError(reason_of(error)) from None
         except RayError as error:
-            raise GroupLost(f"a trainer died before it began: {_last_line(error)}") from None
+            raise GroupLost(f"a trainer died before it began: {reason_of(error)}") from None
         without = without_native(names, [place.node for place in self.places])
         if not without:
             return False
@@ -163,7 +164,7 @@ class TrainingGroup:
         try:
             (address,) = _all([self._scheduler.address.remote()], check)
         except RayError as error:
-            raise GroupLost(f"the scheduler did not start: {_last_line(error)}") from None
+            raise GroupLost(f"the scheduler did not start: {reason_of(error)}") from None
         self._serving = self._scheduler.serve.remote(self.setup.target, address, self.count)
         return str(address)
 
@@ -187,7 +188,7 @@ class TrainingGroup:
     ) -> None:
         """Raise what a trainer's failure means for the whole."""
         if isinstance(error, RayTaskError) and not isinstance(error.cause, RuntimeError | OSError | MemoryError):
-            raise UserError(_last_line(error))
+            raise UserError(reason_of(error))
         if isinstance(error, RayTaskError) and self.count > 1:
             # Perhaps only because another one died: then that is what the user should read.
             done, _ = ray.wait(waiting, timeout=SETTLE_S) if waiting else ([], [])
@@ -199,7 +200,7 @@ class TrainingGroup:
                 except RayError:
                     continue
         place = self.places[index]
-        reason = _last_line(error) if isinstance(error, RayTaskError) else "its process or node died"
+        reason = reason_of(error) if isinstance(error, RayTaskError) else "its process or node died"
         raise GroupLost(f"trainer {index} ({place.device} of {place.node}): {reason}")
 
 
@@ -223,9 +224,3 @@ def _all(references: list[ray.ObjectRef], check: Callable[[], None]) -> list[Any
         check()
     values: list[Any] = ray.get(references)
     return values
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # What a user can mend needs no name of a class before it.
-    return lines[-1].removeprefix("esr_ray.errors.UserError: ") if lines else type(error).__name__
