@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -19,19 +19,16 @@ from esr_ray.data.layouts import benchmark_pairs, benchmarks_in
 from esr_ray.data.sets import Pair, resolve_folder
 from esr_ray.data.store import StoreSpec, open_store
 from esr_ray.errors import UserError
-from esr_ray.runs.folder import RunFolder, write_atomically
+from esr_ray.runs.evaluation_files import PictureSaver, prepare_file, write_file
+from esr_ray.runs.folder import RunFolder
 from esr_ray.runs.history import replay
 from esr_ray.runs.journal import read_journal
-from esr_ray.runs.pictures import to_png
 from esr_ray.runs.searched import is_run, run_experiment_config
 from esr_ray.space.user_block import load_user_block
 from esr_ray.tables import print_tables, to_json, to_markdown
 from esr_ray.tasks.super_resolution import default_cache_dir
 from esr_ray.training.result import Evaluated
 from esr_ray.view import print_line
-
-if TYPE_CHECKING:
-    from esr_ray.training.evaluation import Measured
 
 EPILOG = """\
 examples:
@@ -50,15 +47,18 @@ exit status: 0 done, 2 something you can mend (one line says what).
 
 @dataclass(frozen=True)
 class _Source:
-    """A checkpoint to evaluate, and the name by which tables have it."""
+    """A checkpoint to evaluate, the name by which tables have it, and the files of its run's block types."""
 
     name: str
     path: Path
+    blocks: tuple[str, ...] = ()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
     options = _parser().parse_args(arguments)
+    # Before MindSpore loads: of its own log errors only.
+    os.environ.setdefault("GLOG_v", "3")
     return run_command(lambda: _evaluate(options))
 
 
@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", metavar="FILE", help="write what is printed to a file too (.md or .json by its name)"
     )
+    parser.add_argument("--target", choices=("cpu", "ascend"), default="cpu", help="what computes (as runtime.target)")
     parser.add_argument("--kernels", choices=("auto", "native", "plain"), default="auto", help="as runtime.kernels")
     parser.add_argument("--cache-dir", metavar="DIR", help="where decoded pictures are kept (~/.cache/esr_ray)")
     return parser
@@ -95,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _evaluate(options: argparse.Namespace) -> int:
     paths, reference = _reference(options)
-    sources = [source for path in paths for source in _sources(path)]
+    sources = _distinct([source for path in paths for source in _sources(path)])
     scale = _scale(sources, options.scale)
     sets = _sets(options, scale)
     for file, one in reference:
@@ -105,14 +106,21 @@ def _evaluate(options: argparse.Namespace) -> int:
         raise UserError("give pictures: --data Set5=FOLDER, or --benchmarks FOLDER; see --help")
     cache = Path(options.cache_dir) if options.cache_dir else default_cache_dir()
     pictures = [(name, _open(name, pairs, scale, cache)) for name, pairs in sets]
-    results = _measure(sources, scale, pictures, options)
-    if options.output:
-        content = to_json(results, scale) if options.output.endswith(".json") else to_markdown(results, scale)
-        write_atomically(Path(options.output), content.encode())
+    output = Path(options.output) if options.output else None
+    if output is not None:
+        prepare_file(output)
+    saver = PictureSaver(Path(options.save) if options.save else None)
+    results = _measure(sources, scale, pictures, options, saver)
+    # First what cannot fail: it may have taken hours.
     if options.format == "table":
         print_tables(results, scale, Console())
     else:
-        print(to_json(results, scale) if options.format == "json" else to_markdown(results, scale), end="")
+        print(to_json(results, scale) if options.format == "json" else to_markdown(results, scale), end="", flush=True)
+    if output is not None:
+        content = to_json(results, scale) if output.suffix == ".json" else to_markdown(results, scale)
+        write_file(output, content.encode())
+    if saver.failure is not None:
+        raise saver.failure
     return 0
 
 
@@ -142,15 +150,38 @@ def _sources(path: Path) -> list[_Source]:
             if not found:
                 raise UserError(f"{path}: is no run folder, and holds no checkpoint (.ckpt)")
             return [_Source(file.stem, file) for file in found]
-        return [_Source(path.stem, path)]
+        run = path.absolute().parent.parent
+        return [_Source(path.stem, path, _blocks(run) if is_run(run) else ())]
     folder = RunFolder(path.absolute())
     trained = replay(read_journal(folder.journal)[0]).trained
     if not trained:
         raise UserError(f"{path}: has no fully trained network; python -m esr_ray.train {path} trains its best one")
-    for block in run_experiment_config(path).space.user_blocks:
-        load_user_block(block)
+    blocks = _blocks(path)
     name = folder.path.name
-    return [_Source(name if len(trained) == 1 else f"{name}/{label}", folder.checkpoint(label)) for label in trained]
+    return [
+        _Source(name if len(trained) == 1 else f"{name}/{label}", folder.checkpoint(label), blocks) for label in trained
+    ]
+
+
+def _blocks(run: Path) -> tuple[str, ...]:
+    """The files of a run's block types, which are known from now on."""
+    blocks = run_experiment_config(run).space.user_blocks
+    for block in blocks:
+        load_user_block(block)
+    return blocks
+
+
+def _distinct(sources: list[_Source]) -> list[_Source]:
+    """Each checkpoint once, and where two have one name, as many of their folders before it as tell them apart."""
+    files = {source.path.absolute(): source for source in sources}
+    names = ["bicubic", *(source.name for source in files.values())]
+    alike = [path for path, source in files.items() if names.count(source.name) > 1]
+    depth = 2
+    while len({path.parts[-depth:] for path in alike}) < len(alike):
+        depth += 1
+    for path in alike:
+        files[path] = replace(files[path], name="/".join(path.parts[-depth:]))
+    return list(files.values())
 
 
 def _scale(sources: list[_Source], given: int | None) -> int:
@@ -198,46 +229,37 @@ def _open(name: str, pairs: tuple[Pair, ...], scale: int, cache: Path) -> list[P
 
 
 def _measure(
-    sources: list[_Source], scale: int, pictures: list[tuple[str, list[PicturePair]]], options: argparse.Namespace
+    sources: list[_Source],
+    scale: int,
+    pictures: list[tuple[str, list[PicturePair]]],
+    options: argparse.Namespace,
+    saver: PictureSaver,
 ) -> list[Evaluated]:
+    from esr_ray.runtime.inference import inference_cost
     from esr_ray.runtime.target import use_target
     from esr_ray.training.benchmarks import evaluate_bicubic, evaluate_network
     from esr_ray.training.kernels import choose_kernels
 
-    results = [evaluate_bicubic(scale, pictures, _saver(options.save, "bicubic"))]
+    config = check_config({"data": {"hr": "unused"}, "runtime": {"kernels": options.kernels}}, "evaluate")
+    target = {"cpu": "CPU", "ascend": "Ascend"}[options.target]
+    console = Console(stderr=True)
+    # Before this process takes the device.
+    costs = [inference_cost(source.path, source.blocks, config, target, options.self_ensemble) for source in sources]
+    for source, cost in zip(sources, costs, strict=True):
+        if cost is None:
+            print_line(console, f"{source.name}: latency and memory unknown: the process that measured them was killed")
+    results = [evaluate_bicubic(scale, pictures, saver.of("bicubic"))]
     if not sources:
         return results
-    use_target("CPU", "graph")
-    content = {"data": {"hr": "unused"}, "runtime": {"kernels": options.kernels}}
-    kernels = choose_kernels(check_config(content, "evaluate"), "CPU")
-    console = Console(stderr=True)
-    for source in sources:
+    use_target(target, config.runtime.mode)
+    kernels = choose_kernels(config, target)
+    for source, cost in zip(sources, costs, strict=True):
         print_line(console, f"{source.name}: {kernels.reason}")
+        keep = saver.of(source.name)
         results.append(
-            evaluate_network(
-                source.name,
-                source.path,
-                pictures,
-                kernels.make,
-                options.self_ensemble,
-                _saver(options.save, source.name),
-            )
+            evaluate_network(source.name, source.path, pictures, kernels.make, options.self_ensemble, keep, cost)
         )
     return results
-
-
-def _saver(folder: str | None, network: str) -> Callable[[str, list[Measured]], None]:
-    """Writes a set's enlarged pictures to FOLDER/NETWORK/SET, where there is a folder."""
-
-    def save(name: str, measured: list[Measured]) -> None:
-        if folder is None:
-            return
-        place = Path(folder) / network / name
-        place.mkdir(parents=True, exist_ok=True)
-        for one in measured:
-            write_atomically(place / f"{one.name}.png", to_png(one.sr))
-
-    return save
 
 
 if __name__ == "__main__":

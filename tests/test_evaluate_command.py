@@ -1,6 +1,11 @@
 """`esr_ray.evaluate`: figures of networks and bicubic, tables, pictures, the reference's eval.yml, what is wrong."""
 
+import errno
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import mindspore as ms
@@ -8,7 +13,9 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from test_space_user_block import SIMPLE, write
 
+from esr_ray.config.load import check_config
 from esr_ray.config.schema import TrainingConfig
 from esr_ray.data.resize import downscale, upscale
 from esr_ray.evaluate import main
@@ -16,7 +23,14 @@ from esr_ray.metrics import psnr, ssim, to_uint8
 from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import parameter_shapes
 from esr_ray.networks.spec import NetworkSpec
-from esr_ray.space.counts import mult_adds_720p, network_cost
+from esr_ray.runs import folder as folder_module
+from esr_ray.runs.folder import RunFolder, create
+from esr_ray.runs.journal import Journal
+from esr_ray.runtime import inference
+from esr_ray.space import block as grammar
+from esr_ray.space.block import BLOCK_TYPES, parse_block
+from esr_ray.space.counts import mult_adds_720p, network_cost, reference_block_params
+from esr_ray.space.user_block import load_user_block
 from esr_ray.training.checkpoint import checkpoint_bytes
 from esr_ray.training.ensemble import SelfEnsemble
 from esr_ray.training.evaluation import to_input
@@ -47,6 +61,17 @@ def pictures(tmp_path):
     return tmp_path / "sets"
 
 
+@pytest.fixture
+def _known_types():
+    """Letters that a test registers are unknown again afterwards."""
+    before = dict(BLOCK_TYPES)
+    yield
+    BLOCK_TYPES.clear()
+    BLOCK_TYPES.update(before)
+    for cached in (parse_block, grammar.block_cost, reference_block_params):
+        cached.cache_clear()
+
+
 def make_checkpoint(path, spec=SPEC, seed=1):
     parameters = initial_parameters(parameter_shapes(spec), seed, True)
     path.write_bytes(checkpoint_bytes(parameters, spec))
@@ -68,7 +93,6 @@ def test_figures_are_those_of_the_metric_on_whole_pictures(capsys, tmp_path, pic
     cost = network_cost(SPEC.arch, SPEC.base_channels, SPEC.scale)
     assert (network["params"], network["mult_adds"]) == (cost.params, mult_adds_720p(cost, 2))
     assert network["latency_s"] > 0
-    assert network["memory_mb"] >= 0
     assert network["kernels"] == "plain"
     for one in (bicubic, network):
         (part,) = one["sets"]
@@ -104,7 +128,7 @@ def test_self_ensemble_is_the_mean_over_the_eight_turns(capsys, tmp_path, pictur
     np.testing.assert_allclose(SelfEnsemble(network).predict(lr), np.mean(turns, axis=0), atol=1e-6)
     checkpoint = make_checkpoint(tmp_path / "net.ckpt")
     plain, eight = (
-        evaluated(capsys, tmp_path, checkpoint, "--benchmarks", pictures, "--kernels", "plain", *more)["networks"][1]
+        evaluated(capsys, tmp_path, checkpoint, "--benchmarks", pictures, *more)["networks"][1]
         for more in ((), ("--self-ensemble",))
     )
     assert eight["mult_adds"] == 8 * plain["mult_adds"]
@@ -125,6 +149,78 @@ def test_tables_and_files(capsys, tmp_path, pictures):
     assert main([*common, "--format", "markdown"]) == 0
     table = capsys.readouterr().out
     assert table.splitlines()[4].split("|")[6:] == lines[4].split("|")[6:]
+
+
+def test_memory_and_latency_do_not_depend_on_what_was_measured_before(capsys, tmp_path, pictures):
+    """The smallest network after a large one, and alone."""
+    small = make_checkpoint(tmp_path / "small.ckpt")
+    large = make_checkpoint(tmp_path / "large.ckpt", NetworkSpec(("S_2_16_32", "G_4_16_32"), 32, 2, "bicubic"))
+    data = ("--benchmarks", pictures)
+    _, first, second = evaluated(capsys, tmp_path, large, small, *data)["networks"]
+    _, alone = evaluated(capsys, tmp_path, small, *data)["networks"]
+    # The output alone is 1280x720 pixels of three floats.
+    assert alone["memory_mb"] > 11
+    assert second["memory_mb"] == pytest.approx(alone["memory_mb"], rel=0.2)
+    assert first["memory_mb"] > 1.5 * second["memory_mb"]
+
+
+def die(*given):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_latency_and_memory_are_unknown_where_their_process_was_killed(capsys, tmp_path, pictures, monkeypatch):
+    monkeypatch.setattr(inference, "_measure", die)
+    checkpoint = make_checkpoint(tmp_path / "net.ckpt")
+    assert main([str(checkpoint), "--benchmarks", str(pictures), "--cache-dir", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    assert "net: latency and memory unknown: the process that measured them was killed" in captured.err
+    (row,) = [line for line in captured.out.splitlines() if "native" in line or "plain" in line]
+    assert [cell.strip() for cell in row.split("│")[4:6]] == ["-", "-"]
+
+
+def test_networks_of_one_name_are_told_apart_by_their_folders(capsys, tmp_path, pictures):
+    for folder in ("a", "b"):
+        (tmp_path / folder / "checkpoints").mkdir(parents=True)
+        make_checkpoint(tmp_path / folder / "checkpoints" / "final.ckpt")
+    alike = [tmp_path / folder / "checkpoints" / "final.ckpt" for folder in ("a", "b")]
+    taken = make_checkpoint(tmp_path / "a" / "bicubic.ckpt")
+    data = ("--benchmarks", pictures, "--save", tmp_path / "out")
+    found = evaluated(capsys, tmp_path, *alike, taken, f"{tmp_path}/./a/bicubic.ckpt", *data)
+    names = [one["name"] for one in found["networks"]]
+    # As many folders as all of them need.
+    root = tmp_path.name
+    assert names == ["bicubic", "a/checkpoints/final.ckpt", "b/checkpoints/final.ckpt", f"{root}/a/bicubic.ckpt"]
+    for name in names:
+        assert len(list((tmp_path / "out" / name / "Tiny").glob("*.png"))) == 2
+
+
+@pytest.mark.usefixtures("_known_types")
+def test_a_runs_network_is_evaluated_with_the_runs_own_blocks(tmp_path, pictures):
+    """By its run folder and by its checkpoint's file, in a process that has not seen the block type before."""
+    spec = NetworkSpec(("R_1_4_8",), 8, 2, "bicubic")
+    run = RunFolder(tmp_path / "run")
+    given = write(tmp_path, SIMPLE)
+    load_user_block(given)
+    content = {"data": {"hr": "sample:scikit-image"}, "space": {"block_types": ["S"], "user_blocks": [str(given)]}}
+    create(run, check_config(content, "test"), {given.name: SIMPLE})
+    given.unlink()
+    parameters = PlainNetwork(spec, TrainingConfig(steps=1), seed=1).parameters()
+    run.checkpoint("final").write_bytes(checkpoint_bytes(parameters, spec))
+    with Journal(run.journal) as journal:
+        journal.append("trained", {"network": "final", "arch": list(spec.arch)})
+    command = [sys.executable, "-m", "esr_ray.evaluate", "--benchmarks", str(pictures), "--format", "json"]
+    networks = []
+    for path in (run.path, run.checkpoint("final")):
+        done = subprocess.run(
+            [*command, "--cache-dir", str(tmp_path), str(path)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        networks.append(json.loads(done.stdout)["networks"][1])
+    by_run, by_file = networks
+    assert (by_run["name"], by_file["name"]) == ("run", "final")
+    assert by_run["latency_s"] > 0
+    assert by_run["params"] == sum(value.size for value in parameters.values())
+    assert by_run["sets"] == by_file["sets"]
 
 
 @pytest.mark.skipif(not SET5.is_dir(), reason="Set5 is not here")
@@ -200,8 +296,44 @@ def test_what_is_wrong_is_one_line(capsys, tmp_path, pictures):
     parameters = initial_parameters(parameter_shapes(SPEC), 1, True)
     other.write_bytes(checkpoint_bytes(parameters, NetworkSpec(("S_1_4_4",), 8, 2, "bicubic")))
     assert "its weights are not those of the network that it names" in refused(capsys, other, *data)
+    diverged = tmp_path / "diverged.ckpt"
+    diverged.write_bytes(checkpoint_bytes({name: value * np.nan for name, value in parameters.items()}, SPEC))
+    assert "diverged.ckpt: the output is no picture" in refused(capsys, diverged, *data)
+    (tmp_path / "file").touch()
+    for option, place, reason in (
+        ("--output", tmp_path / "file" / "table.md", "file: cannot be made"),
+        ("--output", tmp_path, "is a folder; give a file"),
+        ("--save", tmp_path / "file", "file: cannot be made"),
+    ):
+        assert reason in refused(capsys, checkpoint, *data, option, place)
     (pictures / "Tiny" / "HR" / "p2.png").write_text("no picture")
     assert "p2.png: not a picture" in refused(capsys, checkpoint, *data)
+
+
+@pytest.mark.parametrize(
+    ("option", "number", "reason"),
+    [("--save", errno.ENOSPC, "the disk is full"), ("--output", errno.EIO, "cannot be written")],
+)
+def test_figures_are_printed_where_files_cannot_be_written(
+    capsys, tmp_path, pictures, monkeypatch, option, number, reason
+):
+    common = [*map(str, ("--scale", 2, "--benchmarks", pictures, "--cache-dir", tmp_path, "--format", "markdown"))]
+    assert main(common) == 0
+    table = capsys.readouterr().out
+    tries = []
+
+    def fail(file):
+        tries.append(file)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(folder_module.os, "fsync", fail)
+    assert main([*common, option, str(tmp_path / "out" / "place")]) == 2
+    captured = capsys.readouterr()
+    (line,) = [line for line in captured.err.splitlines() if line.startswith("error:")]
+    assert reason in line
+    assert captured.out == table
+    assert len(tries) == 1, "after the first failure no more is tried"
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
 def test_what_is_wrong_with_the_references_file_is_one_line(capsys, tmp_path, pictures):

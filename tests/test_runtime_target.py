@@ -4,6 +4,7 @@ import socket
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from esr_ray.errors import UserError
@@ -14,6 +15,7 @@ from esr_ray.runtime.target import (
     join_group,
     logical_id,
     member_environment,
+    memory_use,
     physical_ids,
     use_target,
 )
@@ -83,6 +85,26 @@ def test_a_scheduler_that_does_not_answer_is_told(told, monkeypatch):
     with pytest.raises(RuntimeError, match=r"the scheduler at 127\.0\.0\.1:1 does not answer"):
         join_group("CPU", "worker", Member(0, 2, "127.0.0.1:1"))
     assert told == []
+
+
+def test_memory_is_the_networks_on_ascend(told, monkeypatch):
+    device = SimpleNamespace(memory_allocated=lambda: 7, max_memory_allocated=lambda: 9)
+    monkeypatch.setattr(sys.modules["mindspore"], "runtime", device, raising=False)
+    assert memory_use("Ascend") == (7, 9)
+
+
+def test_memory_is_the_process_on_cpu():
+    before, peak = memory_use("CPU")
+    assert 10e6 < before <= 1.01 * peak
+    held = np.ones(50_000_000)
+    now, peak = memory_use("CPU")
+    assert now - before == pytest.approx(held.nbytes, rel=0.05)
+    assert peak >= 0.99 * now
+    del held
+    later, unchanged = memory_use("CPU")
+    assert later < now - 300e6
+    # The kernel counts by and by.
+    assert unchanged == pytest.approx(peak, rel=0.01)
 
 
 @pytest.mark.parametrize(("target", "backend"), [("Ascend", "hccl"), ("CPU", "mccl")])

@@ -192,7 +192,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         if error.errno in DISK_FULL:
             raise UserError(
-                f"{path}: the disk is full; make room, then go on with --resume (nothing that was finished is lost)"
+                f"{path}: the disk is full; make room and go on (a run with --resume: nothing finished is lost)"
             ) from None
         raise
     finally:

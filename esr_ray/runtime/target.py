@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from esr_ray.errors import UserError
 
@@ -67,6 +68,19 @@ def device_name(target: str, core: int | None) -> str:
     if target == "Ascend":
         return f"NPU {os.environ.get(VISIBLE, '?')}"
     return "CPU, unpinned" if core is None else f"CPU core {core}"
+
+
+def memory_use(target: str) -> tuple[int, int]:
+    """Bytes in use now, and at most so far: resident ones of this process on CPU, the networks' own on Ascend."""
+    if target == "Ascend":
+        import mindspore as ms
+
+        return int(ms.runtime.memory_allocated()), int(ms.runtime.max_memory_allocated())
+    # Not getrusage: of a process that was started by a larger one its peak is that one's.
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    found = {name: value for name, _, value in (line.partition(":") for line in lines)}
+    now, peak = (1024 * int(found[name].split()[0]) for name in ("VmRSS", "VmHWM"))
+    return now, peak
 
 
 def physical_ids(environment: Mapping[str, str] = os.environ) -> tuple[int, ...]:

@@ -97,11 +97,21 @@ class SetFigures:
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """One network, or bicubic (without an arch). Mult-adds, latency and memory are of a 1280x720 output.
+class InferenceCost:
+    """What one output of 1280x720 costs: seconds (median), and memory in MB.
 
-    `memory_mb`: by how much the process's peak of resident memory rose over what it held before.
+    Memory is resident on CPU, the device's on Ascend: by how much the peak of a process that does nothing else lies
+    above what it had in use before the network was built.
     """
+
+    latency_s: float
+    memory_mb: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One network, or bicubic (without an arch). Mult-adds are of a 1280x720 output; latency and memory are those of
+    `InferenceCost`."""
 
     name: str
     arch: tuple[str, ...]

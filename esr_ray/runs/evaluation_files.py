@@ -1,0 +1,67 @@
+"""Files that an evaluation leaves where the user says: the table, and enlarged pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from esr_ray.errors import UserError
+from esr_ray.runs.folder import write_atomically
+from esr_ray.runs.pictures import to_png
+
+if TYPE_CHECKING:
+    from esr_ray.training.evaluation import Measured
+
+
+class PictureSaver:
+    """Writes enlarged pictures to FOLDER/NETWORK/SET; without a folder nothing.
+
+    `failure` is the first one, after which no more are written: what is measured is not to be lost for a full disk.
+    Raises UserError where the folder cannot be written in.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.failure: UserError | None = None
+        if folder is not None:
+            _make_folder(folder)
+
+    def of(self, network: str) -> Callable[[str, Sequence[Measured]], None]:
+        """What takes a network's sets, name and pictures."""
+        return lambda name, measured: self._save(Path(network, name), measured)
+
+    def _save(self, part: Path, measured: Sequence[Measured]) -> None:
+        if self.folder is None or self.failure is not None:
+            return
+        try:
+            _make_folder(self.folder / part)
+            for one in measured:
+                write_file(self.folder / part / f"{one.name}.png", to_png(one.sr))
+        except UserError as error:
+            self.failure = error
+
+
+def prepare_file(path: Path) -> None:
+    """See that a file can be written later. Raises UserError where it cannot."""
+    _make_folder(path.parent)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; give a file")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file as a whole. Raises UserError where that fails."""
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); give another place") from None
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); give another folder") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{folder}: cannot be written in; give another folder")

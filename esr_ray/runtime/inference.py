@@ -1,0 +1,69 @@
+"""Latency and memory of a network, measured in a process of its own.
+
+In another one it would count what other networks, or larger pictures, have left there.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import numpy as np
+
+from esr_ray.config.schema import Config
+from esr_ray.runtime.target import memory_use, use_target
+from esr_ray.space.counts import OUTPUT_PIXELS
+from esr_ray.space.user_block import load_user_block
+from esr_ray.training.result import InferenceCost
+
+OUTPUT = (720, 1280)
+"""The output that latency and memory are of, as mult-adds are."""
+ROUNDS = 3
+assert OUTPUT[0] * OUTPUT[1] == OUTPUT_PIXELS
+
+
+def inference_cost(
+    checkpoint: Path, blocks: Sequence[str], config: Config, target: str, self_ensemble: bool = False
+) -> InferenceCost | None:
+    """What one 1280x720 output costs a checkpoint's network on this machine; None where that process was killed.
+
+    `blocks` are the files of the user's block types. Raises UserError for a damaged checkpoint, or kernels or a target
+    that cannot be had.
+    """
+    # Not forked: a child would have what this process has used.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as process:
+        try:
+            return process.submit(_measure, checkpoint, tuple(blocks), config, target, self_ensemble).result()
+        except BrokenProcessPool:
+            return None
+
+
+def _measure(
+    checkpoint: Path, blocks: tuple[str, ...], config: Config, target: str, self_ensemble: bool
+) -> InferenceCost:
+    use_target(target, config.runtime.mode)
+    from esr_ray.training.benchmarks import load_network
+    from esr_ray.training.kernels import choose_kernels
+
+    for block in blocks:
+        load_user_block(block)
+    make = choose_kernels(config, target).make
+    before, _ = memory_use(target)
+    loaded = load_network(checkpoint, make, self_ensemble)
+    height, width = (-(-size // loaded.spec.scale) for size in OUTPUT)
+    lr = np.random.default_rng(0).random((1, 3, height, width), np.float32)
+    loaded.predictor.compile_predict(lr)
+    loaded.predictor.predict(lr)
+    seconds = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        loaded.predictor.predict(lr)
+        seconds.append(time.perf_counter() - began)
+    _, peak = memory_use(target)
+    return InferenceCost(statistics.median(seconds), (peak - before) / 1e6)
