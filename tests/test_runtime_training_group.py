@@ -32,6 +32,8 @@ def test_devices_are_as_many_as_the_batch_is_divided_among_evenly(wanted, availa
 def test_more_devices_than_ray_has_are_an_error():
     with pytest.raises(UserError, match=r"runtime\.trainers: 3 are asked for, but Ray has 2"):
         number_of_trainers(3, 2, 12)
+    with pytest.raises(TooFewDevices, match=r"Ray has no devices"):
+        number_of_trainers("auto", 0, 12)
 
 
 @pytest.mark.parametrize(

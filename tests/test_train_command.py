@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import Command, events, of_kind, wait_for
+from ray.cluster_utils import Cluster
 
 from esr_ray.space.counts import network_cost
 from esr_ray.train import main
@@ -130,6 +131,37 @@ def test_killed_processes_cost_what_came_after_the_last_state(
     (trained,) = of_kind(folder, "trained")
     assert trained["curve"] == of_kind(uninterrupted, "trained")[0]["curve"]
     assert_same_weights(folder, uninterrupted)
+
+
+@pytest.mark.parametrize(
+    ("trainers", "says"),
+    [
+        ("2", "waits for nodes to join: runtime.trainers: 2 are asked for, but Ray has 1 devices"),
+        pytest.param("auto", "full training on 1 device:", marks=pytest.mark.slow),
+    ],
+)
+def test_where_a_node_dies_the_training_goes_on(
+    uninterrupted: Path, home: Path, train: Callable[..., Command], trainers: str, says: str
+) -> None:
+    """With another node, where it needs one; else with those that are left, which rounds differently."""
+    name = f"node-{trainers}"
+    settings = ["--set", f"output.name={name}", "--set", f"runtime.trainers={trainers}"]
+    cluster = Cluster()
+    try:
+        cluster.add_node(num_cpus=1, include_dashboard=False)
+        node = cluster.add_node(num_cpus=1)
+        command = train("--arch", ",".join(ARCH), "tiny.yml", *settings, "--address", cluster.address)
+        wait_for((home / name / "checkpoints" / "network_00.state.npz").is_file, command)
+        cluster.remove_node(node, allow_graceful=False)
+        wait_for(lambda: says in (home / name / "log.txt").read_text(), command)
+        if trainers != "auto":
+            cluster.add_node(num_cpus=1)
+        assert command.wait() == 0, command.output()
+    finally:
+        cluster.shutdown()
+    assert "full training: goes on after step" in command.output()
+    if trainers != "auto":
+        assert_same_weights(home / name, uninterrupted)
 
 
 @pytest.mark.slow

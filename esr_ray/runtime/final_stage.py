@@ -23,7 +23,7 @@ from esr_ray.runtime.remote_errors import reason_of
 from esr_ray.runtime.report_task import submit_report
 from esr_ray.runtime.search_loop import Stopped
 from esr_ray.runtime.setup import WorkerSetup
-from esr_ray.runtime.training_group import TRIES, GroupLost, TrainingGroup, number_of_trainers
+from esr_ray.runtime.training_group import TRIES, GroupLost, TrainingGroup, devices_of_cluster, number_of_trainers
 from esr_ray.tasks.super_resolution import network_spec
 from esr_ray.training.final import PAUSES, deciding_settings
 from esr_ray.training.result import FullyTrained, SetReport
@@ -109,16 +109,18 @@ def _train_across(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], b
             raise Stopped
 
     resume = f"go on with --resume {run.folder.path}"
-    for attempt in range(1, TRIES + 1):
+    state, tries, tried = run.folder.state(kept.label), 0, None
+    while True:
         # Looked at each time: of a node that died the devices are gone too.
-        group = TrainingGroup(run.setup, run.placement, *_members(run))
+        group = TrainingGroup(run.setup, run.placement, *_members(run, check))
         try:
             begun = _state(run, kept)
+            # A training of weeks may lose many processes; one that comes no further is ended.
+            tries, tried = (tries if begun == tried else 0) + 1, begun
             return group.train(kept.arch, begun, driver, run.recorder.say, check)
         except GroupLost as error:
-            if attempt == TRIES:
+            if tries == TRIES:
                 raise UserError(f"the full training was lost {TRIES} times, at last: {error}; {resume}") from None
-            state = run.folder.state(kept.label)
             place = "from its last state" if state.is_file() else "anew"
             run.recorder.say(f"full training: lost: {error}; it is begun again {place}")
         except UserError as error:
@@ -128,7 +130,6 @@ def _train_across(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], b
             ) from None
         finally:
             group.close()
-    raise AssertionError
 
 
 def who_trains(config: Config, resource: str) -> tuple[int, RankTable | None]:
@@ -138,7 +139,7 @@ def who_trains(config: Config, resource: str) -> tuple[int, RankTable | None]:
     """
     batch_size = config.full_training.batch_size
     if config.runtime.rank_table is None:
-        return number_of_trainers(config.runtime.trainers, _available(resource), batch_size), None
+        return number_of_trainers(config.runtime.trainers, devices_of_cluster(resource), batch_size), None
     table = read_rank_table(Path(config.runtime.rank_table))
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("NPU")]
     check_devices(table, {node["NodeManagerAddress"]: int(node["Resources"]["NPU"]) for node in nodes})
@@ -166,28 +167,35 @@ def check_trainers(config: Config, resource: str, nodes_may_join: bool) -> tuple
     return ()
 
 
-def _members(run: Run) -> tuple[int, RankTable | None]:
-    """`who_trains`, and a word to the user where devices stay idle."""
+def _members(run: Run, check: Callable[[], None]) -> tuple[int, RankTable | None]:
+    """`who_trains`, once there are devices enough, and a word to the user where some stay idle."""
     config, resource = run.setup.config, run.placement.resource
-    try:
-        count, table = who_trains(config, resource)
-    except UserError as error:
-        raise UserError(
-            f"the full training could not begin: {error}; what was finished is kept: go on with --resume "
-            f"{run.folder.path}"
-        ) from None
-    available = _available(resource)
+    resume = f"--resume {run.folder.path}"
+    told = False
+    while True:
+        try:
+            count, table = who_trains(config, resource)
+            break
+        except TooFewDevices as error:
+            # A node that has died may come back.
+            if not told:
+                run.recorder.say(
+                    f"full training: waits for nodes to join: {error} (stop this, and go on with {resume})"
+                )
+            told = True
+        except UserError as error:
+            raise UserError(
+                f"the full training could not begin: {error}; what was finished is kept: go on with {resume}"
+            ) from None
+        check()
+        time.sleep(POLL_S)
+    available = devices_of_cluster(resource)
     if table is None and count < available and config.runtime.trainers == "auto":
         run.recorder.say(
             f"full training: {count} of {available} devices are used: full_training.batch_size "
             f"{config.full_training.batch_size} cannot be divided evenly among more"
         )
     return count, table
-
-
-def _available(resource: str) -> int:
-    """Devices that Ray's cluster has now, free or not."""
-    return int(ray.cluster_resources().get(resource, 0))
 
 
 def _state(run: Run, kept: Kept) -> bytes | None:

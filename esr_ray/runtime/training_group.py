@@ -28,7 +28,7 @@ from esr_ray.runtime.trainer import Place, Scheduler, Trainer
 from esr_ray.training.result import FullyTrained
 
 TRIES = 4
-"""Times that a training is begun, or gone on with, before it is given up."""
+"""Times that a training is begun, or gone on with, from one place before it is given up."""
 POLL_S = 0.5
 PATIENCE_S = 30.0
 """After so many seconds without the devices the user is told what is waited for."""
@@ -49,8 +49,15 @@ def number_of_trainers(wanted: int | str, available: int, batch_size: int) -> in
         raise TooFewDevices(
             f"runtime.trainers: {wanted} are asked for, but Ray has {available} devices; set it to auto"
         )
+    if not available:
+        raise TooFewDevices("runtime.trainers: Ray has no devices")
     most = available if wanted == "auto" else int(wanted)
     return next(count for count in range(min(most, batch_size), 0, -1) if batch_size % count == 0)
+
+
+def devices_of_cluster(resource: str) -> int:
+    """Devices that Ray's cluster has now, free or not."""
+    return int(ray.cluster_resources().get(resource, 0))
 
 
 def without_native(kernels: Sequence[str], nodes: Sequence[str]) -> tuple[str, ...]:
@@ -118,6 +125,8 @@ class TrainingGroup:
         began, told = time.monotonic(), False
         while not group.wait(POLL_S):
             check()
+            if devices_of_cluster(self.placement.resource) < self.count:
+                raise GroupLost("a node has gone before all were placed")
             if not told and time.monotonic() - began > PATIENCE_S:
                 told = True
                 free = int(ray.available_resources().get(self.placement.resource, 0))
