@@ -1,14 +1,15 @@
 """One process of a group that trains together; run by test_training_group.py, as many times as there are members.
 
-    python group_member.py RANK COUNT HOST:PORT KERNELS STEPS OUTPUT
+    python group_member.py RANK COUNT HOST:PORT KERNELS STEPS OUTPUT [PAUSE]
 
 Writes the loss and a digest of the weights after every step, and the last weights, to OUTPUT.npz. RANK `scheduler`
-brings the others together.
+brings the others together. The first pauses for PAUSE seconds before the third step, as where it validates.
 """
 
 import hashlib
 import os
 import sys
+import time
 from pathlib import Path
 
 from esr_ray.runtime.target import Member, join_group, use_target
@@ -18,7 +19,7 @@ BATCH, CROP, SCALE = 4, 12, 2
 
 
 def main() -> None:
-    rank, count, address, kernels, steps, output = sys.argv[1:]
+    rank, count, address, kernels, steps, output, *pause = sys.argv[1:]
     if rank == "scheduler":
         join_group("CPU", "scheduler", Member(0, int(count), address))
         return
@@ -49,6 +50,8 @@ def main() -> None:
     losses, digests = [], []
     share = Share(int(rank), int(count))
     for step in range(1, int(steps) + 1):
+        if step == 3 and rank == "0" and pause:
+            time.sleep(float(pause[0]))
         batch = sample_batch(pairs, 3, step, BATCH, CROP, SCALE, share)
         losses.append(float(network.step(*batch)))
         state = network.state()

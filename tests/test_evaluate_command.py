@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -221,6 +222,11 @@ def test_a_runs_network_is_evaluated_with_the_runs_own_blocks(tmp_path, pictures
     assert by_run["latency_s"] > 0
     assert by_run["params"] == sum(value.size for value in parameters.values())
     assert by_run["sets"] == by_file["sets"]
+    alone = tmp_path / "alone.ckpt"
+    alone.write_bytes(run.checkpoint("final").read_bytes())
+    done = subprocess.run([*command, str(alone)], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.search(r"^error: \S+alone\.ckpt: its network cannot be built: .*no block type 'R'.*\n$", done.stderr)
 
 
 @pytest.mark.skipif(not SET5.is_dir(), reason="Set5 is not here")

@@ -1,5 +1,6 @@
 """What is different on Ascend, with a MindSpore that only notes what it is told: there is no such device here."""
 
+import os
 import socket
 import sys
 from types import SimpleNamespace
@@ -107,17 +108,28 @@ def test_memory_is_the_process_on_cpu():
     assert unchanged == pytest.approx(peak, rel=0.01)
 
 
-@pytest.mark.parametrize(("target", "backend"), [("Ascend", "hccl"), ("CPU", "mccl")])
-def test_a_group_is_joined_by_the_targets_own_means(told, monkeypatch, target, backend):
-    for name in ("MS_ROLE", "MS_WORKER_NUM", "MS_SCHED_HOST", "MS_SCHED_PORT", "MS_NODE_ID", "DEVICE_ID"):
+@pytest.mark.parametrize(
+    ("target", "backend", "patience"),
+    [
+        ("Ascend", "hccl", {"HCCL_EXEC_TIMEOUT": "17340", "HCCL_CONNECT_TIMEOUT": "600"}),
+        ("CPU", "mccl", {"MS_CPU_COMM_OP_TIMEOUT": "86400"}),
+    ],
+)
+def test_a_group_is_joined_by_the_targets_own_means(told, monkeypatch, target, backend, patience):
+    for name in ("MS_ROLE", "MS_WORKER_NUM", "MS_SCHED_HOST", "MS_SCHED_PORT", "MS_NODE_ID", "DEVICE_ID", *patience):
         # Put back after the test.
         monkeypatch.setenv(name, "")
+    for name in patience:
+        del os.environ[name]
+    # What the user has set stays.
+    monkeypatch.setenv("HCCL_CONNECT_TIMEOUT", "600")
     with socket.create_server(("127.0.0.1", 0)) as scheduler:
         join_group(target, "worker", Member(1, 4, f"127.0.0.1:{scheduler.getsockname()[1]}"))
     assert told == [
         ("init", backend),
         ("parallel", ("parallel_mode", "data_parallel"), ("gradients_mean", True), ("device_num", 4)),
     ]
+    assert {name: os.environ[name] for name in patience} == patience
 
 
 def test_environment_of_a_group_that_finds_itself():

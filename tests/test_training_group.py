@@ -25,7 +25,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def train(folder, count, kernels):
+def train(folder, count, kernels, pause=0.0):
     """What each of `count` processes wrote."""
     environment = {**os.environ, **worker_environment(threads=1)}
     address = f"127.0.0.1:{free_port()}"
@@ -33,7 +33,7 @@ def train(folder, count, kernels):
     processes = []
     for rank in ranks:
         output = str(folder / f"{rank}_of_{count}.npz")
-        command = [sys.executable, str(MEMBER), rank, str(count), address, kernels, str(STEPS), output]
+        command = [sys.executable, str(MEMBER), rank, str(count), address, kernels, str(STEPS), output, str(pause)]
         log = (folder / f"{rank}_of_{count}.txt").open("w")
         processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder))
     try:
@@ -59,3 +59,12 @@ def test_two_train_as_one_with_equal_weights_after_every_step(tmp_path, kernels,
     for name in alone.files:
         if name not in ("losses", "digests"):
             np.testing.assert_allclose(first[name], alone[name], atol=WEIGHT, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("library")
+def test_others_wait_for_one_that_validates(tmp_path):
+    """Longer than the 30 s after which MindSpore gives up by itself."""
+    first, second = train(tmp_path, 2, "native", pause=40.0)
+    assert len(set(first["digests"])) == STEPS, "nothing was trained"
+    np.testing.assert_array_equal(first["digests"], second["digests"])

@@ -213,8 +213,8 @@ class RuntimeConfig(_Section):
     evaluators: Literal["auto"] | Count = Field("auto", description="evaluators, one device each; auto: all devices")
     trainers: Literal["auto"] | Count = Field(
         "auto",
-        description="devices that the full training uses together; auto: all that Ray has. The batch is divided among "
-        "them: where it cannot be, fewer are used",
+        description="devices that the full training uses together; auto: all that Ray has; a number is waited for. "
+        "The batch is divided among them: where it cannot be, fewer are used",
     )
     rank_table: str | None = Field(
         None, description="HCCL's rank table (RANK_TABLE_FILE), Ascend only; without it devices find each other"

@@ -17,6 +17,15 @@ from esr_ray.errors import UserError
 
 SCHEDULER_S = 120.0
 """How long a scheduler may take to start: its process imports MindSpore first."""
+PATIENCE = {
+    "CPU": {"MS_CPU_COMM_OP_TIMEOUT": "86400"},
+    "Ascend": {"HCCL_EXEC_TIMEOUT": "17340", "HCCL_CONNECT_TIMEOUT": "7200"},
+}
+"""Seconds (on Ascend the most that there may be) that members wait for one that validates or compiles.
+
+By itself MindSpore ends a training on CPU whose first member validates for more than 30 s. A member that died is no
+matter of time: Ray tells of it.
+"""
 VISIBLE = "ASCEND_RT_VISIBLE_DEVICES"
 """Ray sets it to the physical ids of the NPUs that an actor owns."""
 
@@ -144,6 +153,9 @@ def join_group(target: str, role: str, member: Member) -> None:
     Raises RuntimeError (MindSpore's) where the group does not come together.
     """
     os.environ.update(member_environment(target, role, member))
+    for name, value in PATIENCE[target].items():
+        # The user may have set it.
+        os.environ.setdefault(name, value)
     if role == "worker" and member.rank_table is None:
         _wait_for(member.scheduler)
     import mindspore as ms

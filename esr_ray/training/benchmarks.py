@@ -45,13 +45,18 @@ class Loaded:
 def load_network(checkpoint: Path, make: NetworkMaker, self_ensemble: bool = False) -> Loaded:
     """Build a checkpoint's network and load its weights.
 
-    Raises UserError for a checkpoint that is damaged or does not fit the network that it names.
+    Raises UserError for a checkpoint that is damaged, names unknown blocks, or does not fit the network that it names.
     """
     parameters, spec = load_checkpoint(checkpoint)
     # One step: nothing is trained, so no table of rates is needed.
-    network = make(spec, TrainingConfig(steps=1), seed=0)
     try:
+        network = make(spec, TrainingConfig(steps=1), seed=0)
         network.load(parameters)
+    except UserError as error:
+        raise UserError(
+            f"{checkpoint}: its network cannot be built: {error}; block types of a run are found where the checkpoint "
+            "lies in the run's folder"
+        ) from None
     except ValueError as error:
         raise UserError(f"{checkpoint}: its weights are not those of the network that it names: {error}") from None
     return Loaded(spec, SelfEnsemble(network) if self_ensemble else network, network.kernels)
