@@ -58,6 +58,9 @@ def test_the_whole_pipeline_of_a_reference_file_and_nothing_twice(tmp_path: Path
         "output.name=run",
         "--set",
         "full_training.checkpoint_steps=5",
+        # Two take a while to find each other; other tests have them.
+        "--set",
+        "runtime.trainers=1",
     ]
     first = Command(tmp_path, "esr_ray.search", "esr_ea.yml", *options)
     try:
