@@ -10,5 +10,9 @@ class UserError(Exception):
     """Something given by the user is wrong; the message says what, where (file, key) and what to do."""
 
 
+class NodeTrouble(Exception):
+    """Not what was computed is to blame, but where: in another process, or elsewhere, it may succeed."""
+
+
 class TooFewDevices(UserError):
     """Ray's cluster does not have the devices that are asked for; where nodes may still join, later it may."""

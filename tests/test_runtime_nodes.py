@@ -184,7 +184,8 @@ def pixels_here(setup: WorkerSetup) -> tuple[str, list[np.ndarray]]:
     return this_node(), [pair.lr.copy() for pair in (*pictures.train, *pictures.validation, *pictures.test)]
 
 
-def test_pictures_reach_nodes_that_have_neither_files_nor_store_once(nodes: Nodes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has", ["no files", "another copy of them"])
+def test_pictures_reach_nodes_that_cannot_make_the_store_once(nodes: Nodes, tmp_path: Path, has: str) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     rng = np.random.default_rng(0)
@@ -204,7 +205,10 @@ def test_pictures_reach_nodes_that_have_neither_files_nor_store_once(nodes: Node
     pictures = open_pictures(plan, config)
     expected = [pair.lr for pair in (*pictures.train, *pictures.validation, *pictures.test)]
     plan = with_checksums(plan, pictures)
-    shutil.rmtree(photos)
+    if has == "no files":
+        shutil.rmtree(photos)
+    else:
+        Image.fromarray(rng.integers(0, 256, (80, 96, 3), np.uint8)).save(photos / "0.png")
     sends = ray.remote(Sends).options(num_cpus=0).remote(cache_dir(plan))
     # As on a node with a disk of its own: the same configuration, another cache.
     elsewhere = check_config({**content, "runtime": {}}, "test")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from esr_ray.errors import UserError
+from esr_ray.errors import TooFewDevices, UserError
 from esr_ray.runtime.rank_table import check_devices, read_rank_table
 
 SERVER, OTHER = "192.168.1.10", "192.168.1.11"
@@ -39,7 +39,7 @@ def test_ranks_are_found_by_server_and_physical_device(tmp_path):
     ]
     with pytest.raises(UserError, match=rf"has no device 1 of server {SERVER}"):
         found.rank(SERVER, (1,))
-    check_devices(found, {SERVER: 8, OTHER: 2})
+    check_devices(found, {SERVER: 2, OTHER: 2})
 
 
 def first(content):
@@ -91,3 +91,19 @@ def test_devices_that_ray_does_not_have_are_told(tmp_path):
         check_devices(found, {SERVER: 8})
     with pytest.raises(UserError, match=rf"names 2 devices of server {SERVER}, and Ray has 1 there"):
         check_devices(found, {SERVER: 1, OTHER: 8})
+
+
+@pytest.mark.parametrize(
+    ("npus", "message"),
+    [
+        (
+            {SERVER: 8, OTHER: 2},
+            rf"names 2 devices of server {SERVER}, and Ray has 8 there, any of which it may choose",
+        ),
+        ({SERVER: 2, OTHER: 2, "192.168.1.12": 1}, r"names 0 devices of server 192\.168\.1\.12, and Ray has 1 there"),
+    ],
+)
+def test_a_table_that_lacks_devices_of_rays_is_an_error(tmp_path, npus, message):
+    with pytest.raises(UserError, match=message) as raised:
+        check_devices(read_rank_table(written(tmp_path, two_servers())), npus)
+    assert not isinstance(raised.value, TooFewDevices), "no node that joins would mend it"

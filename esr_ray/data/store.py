@@ -65,7 +65,7 @@ def open_store(spec: StoreSpec, cache_dir: Path, checksum: str | None = None) ->
         raise UserError(f"two sets of pictures are called {twice[0]}; rename one (a benchmark may not be called test)")
     index = None if checksum is None else _valid_index(cache_dir, checksum)
     if checksum is None or index is None:
-        checksum = _checksum(spec)
+        checksum = store_checksum(spec)
         index = _valid_index(cache_dir, checksum)
     built = False
     if index is None:
@@ -95,7 +95,8 @@ def store_files(cache_dir: Path, checksum: str) -> tuple[tuple[str, Path], ...]:
     return tuple((suffix, cache_dir / f"{checksum}.{suffix}") for suffix in ("u8", "json"))
 
 
-def _checksum(spec: StoreSpec) -> str:
+def store_checksum(spec: StoreSpec) -> str:
+    """The checksum that the store of these files has, on this node. Raises UserError where one cannot be read."""
     content: list[Any] = [_FORMAT, spec.scale]
     for name, pairs in spec.sets:
         files = [

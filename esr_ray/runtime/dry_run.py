@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -59,7 +59,7 @@ def print_plan(experiment: Experiment, address: str | None, console: Console) ->
             )
             return
         setup = WorkerSetup(config, placement.target, experiment.pictures, experiment.blocks)
-        expected = expected_time(config, placement, _trial(experiment, setup, placement))
+        expected = expected_time(config, placement, _trial(experiment, setup, placement, say))
     say(
         f"time expected: {expected.candidate_s:.0f} s a candidate, {duration(expected.search_s)} for the search, "
         f"{duration(expected.full_training_s)} for the full training; {expected.device_hours:.2f} device-hours"
@@ -110,13 +110,13 @@ def expected_time(config: Config, placement: Placement, trial: Seconds) -> Expec
     return Expected(candidate_s, search_s, full_s, device_s / 3600)
 
 
-def _trial(experiment: Experiment, setup: WorkerSetup, placement: Placement) -> Seconds:
+def _trial(experiment: Experiment, setup: WorkerSetup, placement: Placement, say: Callable[[str], None]) -> Seconds:
     """Train the first candidate of the search for a few steps on one device."""
     config = setup.config
     short = config.fast_training.model_copy(update={"steps": TRIAL_STEPS})
     trial_config = config.model_copy(update={"fast_training": short})
     one_device = Placement(placement.resource, placement.target, 1, placement.reason)
-    backend = RayBackend(WorkerSetup(trial_config, setup.target, setup.pictures, setup.blocks), one_device)
+    backend = RayBackend(WorkerSetup(trial_config, setup.target, setup.pictures, setup.blocks), one_device, say)
     try:
         backend.submit(ask(State(), experiment.space, config.evolution, config.seed)[:1])
         while True:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import psutil
 import ray
 
-from esr_ray.errors import DISK_FULL, UserError
+from esr_ray.errors import DISK_FULL, NodeTrouble, UserError
 from esr_ray.runtime.cores import pin_to_free_core
 from esr_ray.runtime.node import this_node
 from esr_ray.runtime.node_pictures import open_here
@@ -92,12 +92,20 @@ class Evaluator:
             if isinstance(error, OSError) and error.errno in DISK_FULL:
                 # This node's trouble, not the candidate's.
                 raise
+            if self.setup.target == "Ascend" and isinstance(error, RuntimeError):
+                # As far as one can tell: a device that is broken, or whose memory another process holds, says no more,
+                # and would fail all that it is given, in a second each.
+                raise NodeTrouble(_one_line(error)) from None
             # Whatever a network raises is its own failure: the search goes on without it.
-            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+            reason = _one_line(error)
         if trained is None or trained.kernels == "plain":
             # Not after a native network: the next one needs the graph that this would delete.
             release_memory()
         return Reply(trained, reason, private_mb())
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
 
 
 def private_mb() -> float:

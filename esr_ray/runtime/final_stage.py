@@ -31,6 +31,8 @@ from esr_ray.training.state import TrainingState, state_from_bytes
 
 POLL_S = 0.5
 """How often a stop is looked for while the task runs."""
+TELL_AGAIN_S = 600.0
+"""So often the user is told what is waited for."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,8 @@ def who_trains(config: Config, resource: str) -> tuple[int, RankTable | None]:
     if config.runtime.rank_table is None:
         return number_of_trainers(config.runtime.trainers, devices_of_cluster(resource), batch_size), None
     table = read_rank_table(Path(config.runtime.rank_table))
+    if resource != "NPU":
+        raise UserError(f"runtime.rank_table: {table.path} is of NPUs, and the run is on {resource}s; set it to null")
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("NPU")]
     check_devices(table, {node["NodeManagerAddress"]: int(node["Resources"]["NPU"]) for node in nodes})
     count = len(table.ranks)
@@ -171,18 +175,18 @@ def _members(run: Run, check: Callable[[], None]) -> tuple[int, RankTable | None
     """`who_trains`, once there are devices enough, and a word to the user where some stay idle."""
     config, resource = run.setup.config, run.placement.resource
     resume = f"--resume {run.folder.path}"
-    told = False
+    told = -TELL_AGAIN_S
     while True:
         try:
             count, table = who_trains(config, resource)
             break
         except TooFewDevices as error:
             # A node that has died may come back.
-            if not told:
+            if time.monotonic() - told > TELL_AGAIN_S:
+                told = time.monotonic()
                 run.recorder.say(
                     f"full training: waits for nodes to join: {error} (stop this, and go on with {resume})"
                 )
-            told = True
         except UserError as error:
             raise UserError(
                 f"the full training could not begin: {error}; what was finished is kept: go on with {resume}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import ray
 
-from esr_ray.data.store import has_store
+from esr_ray.data.store import has_store, store_checksum
 from esr_ray.data.transfer import receive_store
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.tasks.super_resolution import Pictures, cache_dir, open_pictures
@@ -19,14 +19,16 @@ def open_here(setup: WorkerSetup) -> Pictures:
 
 
 def bring_missing(setup: WorkerSetup) -> None:
-    """Bring those stores here that this node has neither made nor can make: their files are on another disk."""
+    """Bring those stores here that this node has neither made nor can make: it has no files, or other ones."""
     if setup.driver is None:
         return
     plan, folder = setup.pictures, cache_dir(setup.pictures)
     specs = (plan.sets, *plan.benchmarks)
     for spec, checksum in zip(specs, plan.checksums, strict=False):
         files = [path for _, pairs in spec.sets for pair in pairs for path in (pair.hr, pair.lr) if path is not None]
-        if not has_store(folder, checksum) and not all(path.exists() for path in files):
+        if has_store(folder, checksum):
+            continue
+        if not all(path.exists() for path in files) or store_checksum(spec) != checksum:
             _bring(setup, folder, checksum)
 
 

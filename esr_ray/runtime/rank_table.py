@@ -58,7 +58,11 @@ def read_rank_table(path: Path) -> RankTable:
 
 
 def check_devices(table: RankTable, npus_by_address: Mapping[str, int]) -> None:
-    """Raise TooFewDevices where the table names servers, or more devices, than Ray has (NPUs by node address)."""
+    """Compare the table with the NPUs that Ray has, by node address.
+
+    Raises TooFewDevices where the table names servers, or more devices, than Ray has, UserError where it lacks some:
+    Ray chooses which of its devices are used.
+    """
     wanted: dict[str, int] = {}
     for server, _ in table.ranks:
         wanted[server] = wanted.get(server, 0) + 1
@@ -71,6 +75,12 @@ def check_devices(table: RankTable, npus_by_address: Mapping[str, int]) -> None:
             )
         if count > found:
             raise TooFewDevices(f"{table.path}: names {count} devices of server {server}, and Ray has {found} there")
+    for server, found in npus_by_address.items():
+        if found > wanted.get(server, 0):
+            raise UserError(
+                f"{table.path}: names {wanted.get(server, 0)} devices of server {server}, and Ray has {found} there, "
+                "any of which it may choose; write a table of all, or start Ray on those of the table alone"
+            )
 
 
 def _field(content: Any, key: str, kind: type, place: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from esr_ray.errors import UserError
+from esr_ray.errors import NodeTrouble, UserError
 from esr_ray.evolution.population import Candidate
 from esr_ray.runtime.backend import BackendEvent, Failed, Finished, Lost, Started
 from esr_ray.runtime.evaluator import Evaluator, Ready, Reply
@@ -20,7 +20,7 @@ from esr_ray.runtime.remote_errors import reason_of, says_what_to_do
 from esr_ray.runtime.setup import WorkerSetup, worker_environment
 
 START_TRIES = 3
-"""Times in a row that an evaluator may fail to start before the search gives up."""
+"""Times in a row that an evaluator may fail to start before it is given up, and with the last one the search."""
 DEADLINE_FACTOR = 10
 LEAST_DEADLINE_S = 600.0
 """Without candidate_timeout_s a candidate may take ten times what the slowest took, and ten minutes at least."""
@@ -32,13 +32,17 @@ PATIENCE_S = 30.0
 
 @dataclass
 class _Worker:
-    """An evaluator: what it is doing (`future`, of `ready` or of `train`), and since when."""
+    """An evaluator: what it is doing (`future`, of `ready` or of `train`), and since when.
+
+    `starts` counts how often it has failed to start.
+    """
 
     actor: Any
     future: ray.ObjectRef | None
     ready: Ready | None = None
     candidate_id: int | None = None
     since: float = 0.0
+    starts: int = 0
 
 
 class RayBackend:
@@ -61,7 +65,9 @@ class RayBackend:
         )
         self._queue: deque[tuple[int, ray.ObjectRef]] = deque()
         self._events: deque[BackendEvent] = deque()
-        self._failed_starts = 0
+        # Devices on which none starts, of so many that Ray had then.
+        self._given_up, self._devices_then = 0, 0
+        self._told = ""
         self._slowest_s = 0.0
         self._waiting_since = 0.0
         self._workers: list[_Worker] = []
@@ -73,6 +79,7 @@ class RayBackend:
             # Not before there is something to train: a run that only has its report to make needs none.
             self._workers = [self._start() for _ in range(self.placement.evaluators)]
             self._waiting_since = time.monotonic()
+            self._devices_then = int(ray.cluster_resources().get(self.placement.resource, 0))
         if candidates:
             reference = ray.put({one.id: one for one in candidates})
             self._queue.extend((one.id, reference) for one in candidates)
@@ -93,9 +100,9 @@ class RayBackend:
         self._workers.clear()
         self._queue.clear()
 
-    def _start(self) -> _Worker:
+    def _start(self, starts: int = 0) -> _Worker:
         actor = self._actor_class.remote(self.setup)
-        return _Worker(actor, actor.ready.remote())
+        return _Worker(actor, actor.ready.remote(), starts=starts)
 
     def _follow_devices(self) -> None:
         """Start evaluators on devices that have joined; give up those that wait for one that has gone."""
@@ -104,6 +111,10 @@ class RayBackend:
         self._looked = time.monotonic()
         kind = self.placement.resource
         count = int(ray.cluster_resources().get(kind, 0))
+        if count != self._devices_then:
+            # Perhaps a node that was mended.
+            self._given_up, self._devices_then = 0, count
+        count -= self._given_up
         before = len(self._workers)
         if count > before:
             self._workers += [self._start() for _ in range(count - before)]
@@ -144,21 +155,24 @@ class RayBackend:
     def _started(self, worker: _Worker, future: ray.ObjectRef) -> None:
         try:
             worker.ready = ready = ray.get(future)
-            self._failed_starts = 0
             if ready.kernels not in self._kernels:
                 self._kernels.add(ready.kernels)
                 self.say(f"evaluators compute with {ready.kernels}")
         except RayError as error:
-            self._failed_starts += 1
             reason = reason_of(error)
-            if self._failed_starts >= START_TRIES:
-                advice = "check that esr_ray and its dependencies are installed alike on every node"
-                raise UserError(
-                    f"evaluators cannot start ({self._failed_starts} tries): {reason}"
-                    + ("" if says_what_to_do(error) else f"; {advice}")
-                ) from None
-            self.say(f"an evaluator did not start: {reason}; trying again")
-            self._replace(worker)
+            if worker.starts + 1 < START_TRIES:
+                self._say_once(f"an evaluator did not start: {reason}; trying again")
+                self._replace(worker, worker.starts + 1)
+                return
+            if not says_what_to_do(error):
+                reason += "; check that esr_ray and its dependencies are installed alike on every node"
+            if len(self._workers) == 1:
+                raise UserError(f"evaluators cannot start ({START_TRIES} tries): {reason}") from None
+            # One node among others: they go on without it.
+            self._workers.remove(worker)
+            self._given_up += 1
+            self.devices(len(self._workers))
+            self._say_once(f"an evaluator did not start in {START_TRIES} tries, the others go on without it: {reason}")
 
     def _replied(self, worker: _Worker, future: ray.ObjectRef) -> None:
         candidate_id, ready = worker.candidate_id, worker.ready
@@ -168,7 +182,7 @@ class RayBackend:
         try:
             reply: Reply = ray.get(future)
         except RayTaskError as error:
-            if not isinstance(error.cause, MemoryError | OSError | RayError):
+            if not isinstance(error.cause, MemoryError | OSError | RayError | NodeTrouble):
                 self._events.append(Failed(candidate_id, reason_of(error)))
                 return
             # Trouble of the node: elsewhere, or in a new process, it may succeed.
@@ -179,6 +193,11 @@ class RayBackend:
         except RayError as error:
             self._events.append(Lost(candidate_id, f"{ready.device} of {ready.node}: {_died(error)}"))
             self._replace(worker)
+            # Perhaps the node has died: its idle ones would cost what is given to them an attempt each.
+            for other in list(self._workers):
+                if other.ready is not None and other.ready.node == ready.node and other.future is None:
+                    ray.kill(other.actor)
+                    self._replace(other)
             return
         if reply.trained is None:
             self._events.append(Failed(candidate_id, reply.reason or "no reason given"))
@@ -226,8 +245,14 @@ class RayBackend:
             return configured
         return max(LEAST_DEADLINE_S, DEADLINE_FACTOR * self._slowest_s)
 
-    def _replace(self, worker: _Worker) -> None:
-        self._workers[self._workers.index(worker)] = self._start()
+    def _replace(self, worker: _Worker, starts: int = 0) -> None:
+        self._workers[self._workers.index(worker)] = self._start(starts)
+
+    def _say_once(self, line: str) -> None:
+        """Several evaluators of a node have the same to say."""
+        if line != self._told:
+            self._told = line
+            self.say(line)
 
 
 def _died(error: RayError) -> str:

@@ -23,9 +23,9 @@ def submit_report(setup: WorkerSetup, placement: Placement, weights: bytes) -> r
     options = ray_options(placement)
     threads = 1
     if placement.target == "CPU" and placement.resource == "CPU":
-        # MindSpore's own operators use them; nothing else runs now.
+        # MindSpore's own operators use them; nothing else of ours runs now. Reserved is one: of a cluster that others
+        # use too, all CPUs of a node may never be free.
         threads = _most_cpus()
-        options["num_cpus"] = threads
     environment = {"env_vars": worker_environment(threads)}
     task = ray.remote(_report).options(**options, max_retries=RETRIES, runtime_env=environment)
     return task.remote(setup, threads, weights)

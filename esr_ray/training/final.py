@@ -73,7 +73,8 @@ def train_fully(
     curve = train(network, train_pairs, config, spec.scale, seed, report, share, progress, visits)
     done = time.perf_counter()
     return FullyTrained(
-        seconds=Seconds(compiled - started, done - compiled, 0.0),
+        # Also of the processes before this one, where it goes on from a state.
+        seconds=Seconds(compiled - started, progress.seconds + done - compiled, 0.0),
         curve=tuple((point.step, point.loss) for point in curve),
         weights=checkpoint_bytes(network.parameters(), spec),
         kernels=network.kernels,

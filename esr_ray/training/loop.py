@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,11 +33,12 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is: steps done, the loss curve, and the losses since its last point."""
+    """How far a training is: steps done, the loss curve, the losses since its last point, and the seconds it took."""
 
     steps: int = 0
     curve: tuple[CurvePoint, ...] = ()
     losses: tuple[float, ...] = ()
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def train(
     told the mean loss at each point of the curve and every CHECK_STEPS. `share` is this process's part of each batch;
     a training that goes on from a state says with `begun` how far it was. Raises Diverged where the loss is no number.
     """
+    started = time.perf_counter()
     begun = begun or Progress()
     curve, since_point = list(begun.curve), list(begun.losses)
     pending: list[Any] = []
@@ -89,5 +92,6 @@ def train(
             curve.append(CurvePoint(step, sum(since_point) / len(since_point)))
             since_point.clear()
         for visit in due:
-            visit.call(Progress(step, tuple(curve), tuple(since_point)))
+            seconds = begun.seconds + time.perf_counter() - started
+            visit.call(Progress(step, tuple(curve), tuple(since_point), seconds))
     return tuple(curve)

@@ -92,7 +92,7 @@ def state_from_bytes(content: bytes, name: str) -> TrainingState:
             spec_from_json(about["network"]),
             about["settings"],
             arrays,
-            Progress(progress["steps"], curve, tuple(progress["losses"])),
+            Progress(progress["steps"], curve, tuple(progress["losses"]), progress.get("seconds", 0.0)),
         )
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
