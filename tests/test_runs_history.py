@@ -137,6 +137,19 @@ def test_population_of_nobody_is_an_empty_file():
     assert population_lines(replay([])) == b""
 
 
+def test_validations_are_those_up_to_where_a_training_went_on():
+    def validated(*steps):
+        return [{"event": "validated", "network": "final", "step": step, "psnr_y": 30.0 + step} for step in steps]
+
+    begun = [{"event": "begun", "network": "final", "step": step} for step in (0, 20)]
+    other = {"event": "validated", "network": "network_01", "step": 5, "psnr_y": 1.0}
+    first = [begun[0], *validated(10, 20, 30), other]
+    assert replay(first).validated == {"final": {10: 40.0, 20: 50.0, 30: 60.0}, "network_01": {5: 1.0}}
+    assert replay([*first, begun[1]]).validated["final"] == {10: 40.0, 20: 50.0}
+    assert replay([*first, begun[1], *validated(30)]).validated["final"] == {10: 40.0, 20: 50.0, 30: 60.0}
+    assert replay([*first, begun[0]]).validated == {"final": {}, "network_01": {5: 1.0}}
+
+
 # The closing line and the result.
 
 FIGURES = {"psnr_y": 31.0, "psnr_rgb": 29.0, "ssim_y": 0.91}

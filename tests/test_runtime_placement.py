@@ -8,7 +8,7 @@ import pytest
 
 from esr_ray.config.schema import RuntimeConfig
 from esr_ray.errors import UserError
-from esr_ray.runtime.placement import decide_placement, ray_options
+from esr_ray.runtime.placement import check_same_devices, decide_placement, ray_options
 
 CPUS = {"CPU": 4.0, "memory": 1e9}
 NPUS = {"CPU": 16.0, "NPU": 8.0}
@@ -60,6 +60,29 @@ def test_devices_that_ray_has_not_are_an_error_that_says_what_it_sees(keys, reso
         decide_placement(RuntimeConfig(**keys), resources)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_that_is_under_way_goes_on_with_the_devices_that_are_left():
+    runtime = RuntimeConfig(evaluators=16)
+    with pytest.raises(UserError, match=r"runtime\.evaluators: 16 are asked for"):
+        decide_placement(runtime, NPUS)
+    assert decide_placement(runtime, NPUS, under_way=True).evaluators == 8
+    assert decide_placement(RuntimeConfig(evaluators=3), NPUS, under_way=True).evaluators == 3
+    with pytest.raises(UserError, match=r"runtime\.resource: NPU is asked for"):
+        decide_placement(RuntimeConfig(resource="NPU"), CPUS, under_way=True)
+
+
+def test_a_run_that_began_on_npus_goes_on_on_cpus_only_where_that_is_said():
+    began = {"resource": "NPU"}
+    runtime = RuntimeConfig()
+    with pytest.raises(UserError, match=r"the run began on NPUs, and Ray has none now \(4 evaluators, one CPU each"):
+        check_same_devices(runtime, decide_placement(runtime, CPUS), began)
+    for said in ({"resource": "CPU"}, {"target": "cpu"}):
+        check_same_devices(RuntimeConfig(**said), decide_placement(RuntimeConfig(**said), CPUS), began)
+    check_same_devices(runtime, decide_placement(runtime, NPUS), began)
+    # A new run, and one of a version that did not journal it.
+    for nothing in (None, {}):
+        check_same_devices(runtime, decide_placement(runtime, CPUS), nothing)
 
 
 def test_reason_says_what_was_found_and_what_computes():

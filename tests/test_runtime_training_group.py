@@ -1,5 +1,6 @@
 """How many devices train together, and with which kernels."""
 
+import json
 import math
 import sys
 from contextlib import contextmanager
@@ -146,10 +147,25 @@ def test_devices_that_a_cluster_lacks_may_come_while_it_searches(mixed_cluster, 
         check_trainers(config, "CPU", nodes_may_join=False)
     if "search" in pipeline:
         (note,) = check_trainers(config, "CPU", nodes_may_join=True)
-        assert "they must have joined when it ends" in note
+        assert "waits for them to join" in note
     else:
         with pytest.raises(TooFewDevices):
             check_trainers(config, "CPU", nodes_may_join=True)
+        # A driver that was restarted: a node has died since it began.
+        assert check_trainers(config, "CPU", nodes_may_join=True, under_way=True)
+
+
+def test_a_rank_table_is_for_a_run_on_npus(mixed_cluster, tmp_path):
+    path = tmp_path / "hccl.json"
+    device = {"device_id": "0", "device_ip": "192.98.92.1", "rank_id": "0"}
+    path.write_text(json.dumps({"version": "1.0", "server_list": [{"server_id": "10.1.1.1", "device": [device]}]}))
+    config = config_of(runtime={"rank_table": str(path)})
+    # Nodes with them may still join.
+    (note,) = check_trainers(config, "NPU", nodes_may_join=True)
+    assert "server 10.1.1.1 is no node with NPUs of Ray's cluster" in note
+    with pytest.raises(UserError, match=r"server 10\.1\.1\.1 is no node") as raised:
+        check_trainers(config, "CPU", nodes_may_join=True)
+    assert not isinstance(raised.value, TooFewDevices)
 
 
 def test_a_rank_table_that_cannot_be_read_is_told_at_once_on_a_cluster_too(mixed_cluster, tmp_path):

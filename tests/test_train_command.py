@@ -130,6 +130,14 @@ def test_killed_processes_cost_what_came_after_the_last_state(
     assert command.output().count("full training: goes on after step") == 2
     (trained,) = of_kind(folder, "trained")
     assert trained["curve"] == of_kind(uninterrupted, "trained")[0]["curve"]
+    first, *others = [event["step"] for event in of_kind(folder, "begun")]
+    assert first == 0
+    assert len(others) == 2
+    assert set(others) <= {*range(EVERY, STEPS, EVERY)}
+    # What the first driver was told is shown by the one that came after it too.
+    (events_file,) = (folder / "tensorboard").iterdir()
+    assert events_file.read_bytes().count(b"full_training_psnr_y/network_00") == 2
+    assert of_kind(folder, "validated")[-1]["psnr_y"] == of_kind(uninterrupted, "validated")[1]["psnr_y"]
     assert_same_weights(folder, uninterrupted)
 
 

@@ -47,6 +47,8 @@ class History:
     # By the network's label.
     trained: dict[str, Event] = field(default_factory=dict)
     reported: dict[str, Event] = field(default_factory=dict)
+    # PSNR by step, of the last full training of a label.
+    validated: dict[str, dict[int, float]] = field(default_factory=dict)
     closed: Event | None = None
 
     @property
@@ -84,6 +86,11 @@ class History:
         elif kind == "trained":
             self.trained[_label(event)] = event
             self.reported.pop(_label(event), None)
+        elif kind == "begun":
+            kept = self.validated.get(_label(event), {})
+            self.validated[_label(event)] = {step: psnr for step, psnr in kept.items() if step <= event["step"]}
+        elif kind == "validated":
+            self.validated.setdefault(_label(event), {})[event["step"]] = event["psnr_y"]
         elif kind == "reported":
             self.reported[_label(event)] = event
         elif kind == "resumed":

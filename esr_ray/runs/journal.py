@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import threading
 import time
 import zlib
 from collections.abc import Mapping
@@ -86,10 +87,17 @@ class Journal:
                     file.write(b"\n")
         self._file = path.open("ab", buffering=0)
         self._size = os.fstat(self._file.fileno()).st_size
+        # A trainer tells of its validation while the driver does something else.
+        self._lock = threading.Lock()
 
     def append(self, kind: str, content: Mapping[str, Any], sync: bool = True) -> Event:
         """Write one event; with `sync` it is on the disk when this returns."""
         event = {"v": FORMAT, "event": kind, "time": round(time.time(), 3), **content}
+        with self._lock:
+            self._write(event, sync)
+        return event
+
+    def _write(self, event: Event, sync: bool) -> None:
         try:
             line = _encode(event)
             written = self._file.write(line)
@@ -108,7 +116,6 @@ class Journal:
                 ) from None
             raise
         self._size += len(line)
-        return event
 
     def sync(self) -> None:
         """Wait until all that was appended is on the disk."""

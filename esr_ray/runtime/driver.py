@@ -31,7 +31,7 @@ from esr_ray.runs.journal import Journal
 from esr_ray.runs.result import closing_line, networks_json, networks_line, result_json
 from esr_ray.runs.status import Status
 from esr_ray.runtime.final_stage import Kept, Run, check_trainers, train_kept
-from esr_ray.runtime.placement import Placement, decide_placement
+from esr_ray.runtime.placement import Placement, check_same_devices, decide_placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.recorder import Recorder
 from esr_ray.runtime.search_loop import SearchLoop, Stopped, close_interrupted, schedule_retries
@@ -79,6 +79,7 @@ class Driver:
         self.folder = RunFolder(Path(setup.path))
         self.restarted = ray.get_runtime_context().was_current_actor_reconstructed
         self.recorder: Recorder | None = None
+        self._journal: Journal | None = None
         self._stop = threading.Event()
         self._cache_dir = Path()
 
@@ -111,8 +112,8 @@ class Driver:
     @ray.method(concurrency_group="control")
     def validated(self, step: int, quality: list[Quality], sr: np.ndarray) -> None:
         """Quality of the validation pictures, and what the network makes of the first."""
-        if self.recorder is not None:
-            self.recorder.validated(step, quality, sr)
+        if self.recorder is not None and self._journal is not None:
+            self.recorder.validated(self._journal, step, quality, sr)
 
     @ray.method(concurrency_group="control")
     def picture_part(self, checksum: str, suffix: str, offset: int) -> bytes:
@@ -135,7 +136,7 @@ class Driver:
         self._descriptor = descriptor
         journal = None
         try:
-            journal = Journal(self.folder.journal)
+            journal = self._journal = Journal(self.folder.journal)
             return self._run(journal)
         except UserError as error:
             return self._end(journal, "error", str(error))
@@ -186,9 +187,10 @@ class Driver:
         recorder.update(bicubic_psnr=bicubic.psnr_y)
         recorder.sample = pictures.validation[0]
 
-        placement = decide_placement(config.runtime, ray.cluster_resources())
+        placement = decide_placement(config.runtime, ray.cluster_resources(), self.restarted)
+        check_same_devices(config.runtime, placement, None if history.run is None else history.run["hardware"])
         recorder.say(placement.reason)
-        for note in check_trainers(config, placement.resource, self.setup.nodes_may_join):
+        for note in check_trainers(config, placement.resource, self.setup.nodes_may_join, self.restarted):
             recorder.say(note)
         self._journal_begin(journal, history, placement, pictures.checksum)
         recorder.catch_up(config.evolution.num_generation * config.evolution.num_individual)
@@ -241,7 +243,12 @@ class Driver:
             "host": socket.gethostname(),
             "versions": {name: version(name) for name in ("mindspore", "ray", "numpy")}
             | {"esr_ray": esr_ray.__version__},
-            "hardware": {"cpu": cpu_name(), "machine": platform.machine(), "placement": placement.reason},
+            "hardware": {
+                "cpu": cpu_name(),
+                "machine": platform.machine(),
+                "placement": placement.reason,
+                "resource": placement.resource,
+            },
             "pictures": checksum,
             "config": self.setup.config.model_dump(mode="json"),
         }

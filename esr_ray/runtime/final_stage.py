@@ -26,6 +26,7 @@ from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.runtime.training_group import TRIES, GroupLost, TrainingGroup, devices_of_cluster, number_of_trainers
 from esr_ray.tasks.super_resolution import network_spec
 from esr_ray.training.final import PAUSES, deciding_settings
+from esr_ray.training.loop import Progress
 from esr_ray.training.result import FullyTrained, SetReport
 from esr_ray.training.state import TrainingState, state_from_bytes
 
@@ -112,11 +113,17 @@ def _train_across(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], b
 
     resume = f"go on with --resume {run.folder.path}"
     state, tries, tried = run.folder.state(kept.label), 0, None
+    begun, progress = _state(run, kept)
+    for point in progress.curve:
+        run.recorder.board.training_loss(kept.label, point.step, point.loss)
     while True:
         # Looked at each time: of a node that died the devices are gone too.
         group = TrainingGroup(run.setup, run.placement, *_members(run, check))
         try:
-            begun = _state(run, kept)
+            if progress.steps:
+                run.recorder.say(f"full training: goes on after step {progress.steps}")
+            event = {"network": kept.label, "step": progress.steps, "devices": group.count}
+            run.history.add(run.journal.append("begun", event))
             # A training of weeks may lose many processes; one that comes no further is ended.
             tries, tried = (tries if begun == tried else 0) + 1, begun
             return group.train(kept.arch, begun, driver, run.recorder.say, check)
@@ -125,6 +132,7 @@ def _train_across(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], b
                 raise UserError(f"the full training was lost {TRIES} times, at last: {error}; {resume}") from None
             place = "from its last state" if state.is_file() else "anew"
             run.recorder.say(f"full training: lost: {error}; it is begun again {place}")
+            begun, progress = _state(run, kept)
         except UserError as error:
             raise UserError(
                 f"the full training failed: {error}; what was finished is kept: mend it (full_training may change) and "
@@ -143,10 +151,16 @@ def who_trains(config: Config, resource: str) -> tuple[int, RankTable | None]:
     if config.runtime.rank_table is None:
         return number_of_trainers(config.runtime.trainers, devices_of_cluster(resource), batch_size), None
     table = read_rank_table(Path(config.runtime.rank_table))
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("NPU")]
+    try:
+        check_devices(table, {node["NodeManagerAddress"]: int(node["Resources"]["NPU"]) for node in nodes})
+    except TooFewDevices as error:
+        if resource != "NPU":
+            # None that joined would be used.
+            raise UserError(str(error)) from None
+        raise
     if resource != "NPU":
         raise UserError(f"runtime.rank_table: {table.path} is of NPUs, and the run is on {resource}s; set it to null")
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("NPU")]
-    check_devices(table, {node["NodeManagerAddress"]: int(node["Resources"]["NPU"]) for node in nodes})
     count = len(table.ranks)
     if batch_size % count:
         raise UserError(
@@ -155,19 +169,20 @@ def who_trains(config: Config, resource: str) -> tuple[int, RankTable | None]:
     return count, table
 
 
-def check_trainers(config: Config, resource: str, nodes_may_join: bool) -> tuple[str, ...]:
+def check_trainers(config: Config, resource: str, nodes_may_join: bool, under_way: bool = False) -> tuple[str, ...]:
     """What to tell the user of `who_trains` before anything runs: devices that must still come, if any.
 
-    Raises UserError where it is sure to fail: what is wrong should not be heard only after a search of days.
+    Raises UserError where it is sure to fail: what is wrong should not be heard only after a search of days. A run that
+    is `under_way` was checked when it began: nodes that have gone meanwhile are waited for.
     """
     if "full_training" not in config.pipeline:
         return ()
     try:
         who_trains(config, resource)
     except TooFewDevices as error:
-        if not nodes_may_join or "search" not in config.pipeline:
+        if not nodes_may_join or ("search" not in config.pipeline and not under_way):
             raise
-        return (f"{error}; the search goes on without, they must have joined when it ends",)
+        return (f"{error}; the full training, when it begins, waits for them to join",)
     return ()
 
 
@@ -202,20 +217,19 @@ def _members(run: Run, check: Callable[[], None]) -> tuple[int, RankTable | None
     return count, table
 
 
-def _state(run: Run, kept: Kept) -> bytes | None:
-    """The content of the state to go on from, where it is of this training."""
+def _state(run: Run, kept: Kept) -> tuple[bytes | None, Progress]:
+    """The content of the state to go on from, where it is of this training, and how far that is."""
     path = run.folder.state(kept.label)
     if not path.is_file():
-        return None
+        return None, Progress()
     content = path.read_bytes()
     state: TrainingState = state_from_bytes(content, str(path))
     config = run.setup.config
     same = state.spec == network_spec(kept.arch, config) and state.settings == deciding_settings(config.full_training)
     if not same:
         run.recorder.say(f"full training: {path.name} is of another training; this one begins anew")
-        return None
-    run.recorder.say(f"full training: goes on after step {state.progress.steps}")
-    return content
+        return None, Progress()
+    return content, state.progress
 
 
 def _report(run: Run, kept: Kept, benchmarks: list[dict[str, Any]], should_stop: Callable[[], bool]) -> None:

@@ -24,10 +24,11 @@ class Placement:
     follows: bool = False
 
 
-def decide_placement(runtime: RuntimeConfig, resources: Mapping[str, float]) -> Placement:
+def decide_placement(runtime: RuntimeConfig, resources: Mapping[str, float], under_way: bool = False) -> Placement:
     """Choose resource, target and number of evaluators from what Ray's cluster has (`ray.cluster_resources()`).
 
-    Raises UserError where the configuration asks for devices that Ray does not have: never silently another one.
+    Raises UserError where the configuration asks for devices that Ray does not have: never silently another one. A run
+    that is `under_way` goes on with fewer evaluators where nodes have gone meanwhile.
     """
     npus, cpus = int(resources.get("NPU", 0)), int(resources.get("CPU", 0))
     sees = f"Ray sees {cpus} CPU and {npus} NPU"
@@ -50,6 +51,8 @@ def decide_placement(runtime: RuntimeConfig, resources: Mapping[str, float]) -> 
     if target == "ascend" and runtime.kernels == "native":
         raise UserError("runtime.kernels: native ones are for CPUs, and the target is ascend; set it to auto or plain")
     wanted = available if runtime.evaluators == "auto" else runtime.evaluators
+    if under_way:
+        wanted = min(wanted, available)
     if wanted > available:
         raise UserError(f"runtime.evaluators: {wanted} are asked for, but {sees}; lower it, or set it to auto")
     imitated = (
@@ -62,6 +65,17 @@ def decide_placement(runtime: RuntimeConfig, resources: Mapping[str, float]) -> 
         f"{wanted} evaluators, one {resource} each, computing on {target} ({sees}{imitated})",
         runtime.evaluators == "auto",
     )
+
+
+def check_same_devices(runtime: RuntimeConfig, placement: Placement, began: Mapping[str, Any] | None) -> None:
+    """Raise UserError where a run that began on NPUs (its `hardware`, as journalled) would go on on CPUs by itself."""
+    if began is None or runtime.resource != "auto" or runtime.target == "cpu":
+        return
+    if began.get("resource") == "NPU" and placement.resource == "CPU":
+        raise UserError(
+            f"runtime.resource: the run began on NPUs, and Ray has none now ({placement.reason}); go on when their "
+            "nodes have joined, or set it to CPU"
+        )
 
 
 def ray_options(placement: Placement) -> dict[str, Any]:

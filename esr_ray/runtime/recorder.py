@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from esr_ray.metrics import Quality, mean_quality
 from esr_ray.runs.board import Board
 from esr_ray.runs.folder import FINAL, RunFolder, write_atomically
 from esr_ray.runs.history import History
-from esr_ray.runs.journal import Event
+from esr_ray.runs.journal import Event, Journal
 from esr_ray.runs.pictures import comparison_strip, from_png, to_png
 from esr_ray.runs.population import population_lines
 from esr_ray.runs.status import Status
@@ -166,6 +166,9 @@ class Recorder:
         for label, trained in self.history.trained.items():
             for step, loss in trained["curve"]:
                 self.board.training_loss(label, step, loss)
+        for label, validated in self.history.validated.items():
+            for step, psnr_y in validated.items():
+                self.board.validated(label, step, psnr_y)
         for reported in self.history.reported.values():
             self.board.report(reported)
         self.update(expected=expected)
@@ -191,8 +194,9 @@ class Recorder:
         """Raises UserError where the disk is full; the state before is then still there."""
         write_atomically(self.folder.state(self._label), content)
 
-    def validated(self, step: int, quality: Sequence[Quality], sr: np.ndarray) -> None:
+    def validated(self, journal: Journal, step: int, quality: Sequence[Quality], sr: np.ndarray) -> None:
         mean = mean_quality(quality)
+        self.history.add(journal.append("validated", {"network": self._label, "step": step, **asdict(mean)}))
         self.board.validated(self._label, step, mean.psnr_y)
         if self.sample is not None:
             strip = comparison_strip(self.sample.lr, sr, self.sample.hr, self.scale)
