@@ -16,6 +16,7 @@ import numpy as np
 from rich.console import Console
 
 import esr_ray
+from esr_ray.command import run_command
 from esr_ray.config.load import check_config
 from esr_ray.errors import UserError
 from esr_ray.native.build import NOTE, instruction_sets
@@ -24,7 +25,8 @@ from esr_ray.native.library import FOLDER, Library, NativeUnavailable, library_p
 from esr_ray.view import print_line
 
 EPILOG = """\
-exit status: 0 a search would run (with the native library or, slower, without it), 1 it would not.
+exit status: 0 a search would run (with the native library or, slower, without it), 1 it would not, 130 stopped by
+Ctrl-C.
 """
 
 
@@ -59,12 +61,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     # Before MindSpore loads: of its own log errors only.
     os.environ.setdefault("GLOG_v", "3")
+    return run_command(lambda: _examine(options.address))
+
+
+def _examine(address: str | None) -> int:
     report = Report(Console())
     _say_versions(report)
     report.say("cpu", f"{cpu_name()} ({platform.machine()}), {len(os.sched_getaffinity(0))} cores allowed")
     report.say("native", *native_builds())
-    target = _say_devices(report, options.address)
-    if target == "CPU" or options.address is None:
+    target = _say_devices(report, address)
+    if target == "CPU" or address is None:
         _say_kernels(report, target)
     else:
         report.say("kernels", f"not tried: {target} is a device of the cluster")

@@ -14,7 +14,7 @@ from rich.console import Console
 from esr_ray.command import run_command
 from esr_ray.config.load import check_config
 from esr_ray.config.reference_eval import EvalFile, check_scale, translate_eval
-from esr_ray.data.crops import PicturePair
+from esr_ray.data.crops import PicturePair, check_border
 from esr_ray.data.layouts import benchmark_pairs, benchmarks_in
 from esr_ray.data.sets import Pair, resolve_folder
 from esr_ray.data.store import StoreSpec, open_store
@@ -103,6 +103,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     for file, one in reference:
         check_scale(one, scale, file)
         sets.append((one.name, resolve_folder(one.name, one.hr, one.lr, scale)))
+    for name, _ in sets:
+        if "/" in name or name.startswith("."):
+            raise UserError(
+                f"--data {name}: a name is also that of a folder (--save); give one without / or . before it"
+            )
     if not sets:
         raise UserError("give pictures: --data Set5=FOLDER, or --benchmarks FOLDER; see --help")
     cache = Path(options.cache_dir) if options.cache_dir else default_cache_dir()
@@ -159,6 +164,11 @@ def _sources(path: Path) -> list[_Source]:
         raise UserError(f"{path}: has no fully trained network; python -m esr_ray.train {path} trains its best one")
     blocks = _blocks(path)
     name = folder.path.name
+    for label in trained:
+        if not folder.checkpoint(label).is_file():
+            raise UserError(
+                f"{folder.checkpoint(label)}: is not there any more; --resume {path} trains the network again"
+            )
     return [
         _Source(name if len(trained) == 1 else f"{name}/{label}", folder.checkpoint(label), blocks) for label in trained
     ]
@@ -226,6 +236,7 @@ def _open(name: str, pairs: tuple[Pair, ...], scale: int, cache: Path) -> list[P
     store = open_store(StoreSpec(((name, pairs),), scale), cache)
     for note in store.notes:
         print(f"{name}: {note}", file=sys.stderr)
+    check_border(store.sets[name], scale)
     return store.sets[name]
 
 

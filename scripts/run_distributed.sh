@@ -3,9 +3,11 @@
 # full training is on the Ascend devices that it names; without one, devices find each other.
 #   usage: scripts/run_distributed.sh [RANK_TABLE_FILE] [CONFIG] [OPTIONS OF esr_ray.search]
 set -euo pipefail
-cd "$(dirname "$0")/.."
+# Not gone into: paths are relative to where the user is.
+root=$(cd "$(dirname "$0")/.." && pwd)
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 table=()
 case ${1-} in *.json) table=(--set "runtime.rank_table=$1"); shift ;; esac
-config=configs/esr_ea_x2.yml
+config=$root/configs/esr_ea_x2.yml
 case ${1-} in *.yml | *.yaml) config=$1; shift ;; esac
 exec "${PYTHON:-python}" -m esr_ray.search "$config" --address "${RAY_ADDRESS:-auto}" "${table[@]}" "$@"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esr_ray.config.epochs import in_steps
-from esr_ray.config.load import check_config, load_config
+from esr_ray.config.load import check_config, load_config, with_overrides
 from esr_ray.errors import UserError
 from esr_ray.runs.folder import RunFolder, create, stored_config
 from esr_ray.training.schedule import learning_rates
@@ -71,3 +71,28 @@ def test_an_override_takes_epochs_back(tmp_path: Path):
     path.write_text("data: {hr: x}\nfull_training: {epochs: 3}\n")
     loaded = load_config(path, ["full_training.epochs=null", "full_training.steps=9"])
     assert (loaded.config.full_training.steps, loaded.config.full_training.epochs) == (9, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "overrides", "length"),
+    [
+        ({"steps": 9}, ["full_training.epochs=3"], (3, None)),
+        ({"epochs": 9}, ["full_training.steps=3"], (None, 3)),
+        ({}, ["full_training.epochs=3"], (3, None)),
+        ({"steps": 9}, ["full_training.epochs=null"], (None, 9)),
+    ],
+)
+def test_an_override_takes_the_place_of_the_other_length(given, overrides, length):
+    content = {"data": {"hr": "x"}, "full_training": given}
+    # As it is in a file, and as a run's folder has it, with every key.
+    for base in (content, check_config(content, "test").model_dump(mode="json")):
+        full = check_config(with_overrides(base, overrides), "test").full_training
+        assert full.epochs == length[0]
+        if length[1] is not None:
+            assert full.steps == length[1]
+
+
+def test_both_lengths_as_overrides_are_refused():
+    content = with_overrides({"data": {"hr": "x"}}, ["full_training.epochs=3", "full_training.steps=3"])
+    with pytest.raises(UserError, match="steps or epochs, not both"):
+        check_config(content, "test")

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from test_space_user_block import SIMPLE, write
 from esr_ray.config.load import check_config
 from esr_ray.config.schema import TrainingConfig
 from esr_ray.data.resize import downscale, upscale
-from esr_ray.evaluate import main
+from esr_ray.errors import UserError
+from esr_ray.evaluate import _sources, main
 from esr_ray.metrics import psnr, ssim, to_uint8
 from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import parameter_shapes
@@ -210,11 +212,10 @@ def test_a_runs_network_is_evaluated_with_the_runs_own_blocks(tmp_path, pictures
     with Journal(run.journal) as journal:
         journal.append("trained", {"network": "final", "arch": list(spec.arch)})
     command = [sys.executable, "-m", "esr_ray.evaluate", "--benchmarks", str(pictures), "--format", "json"]
+    command += ["--cache-dir", str(tmp_path)]
     networks = []
     for path in (run.path, run.checkpoint("final")):
-        done = subprocess.run(
-            [*command, "--cache-dir", str(tmp_path), str(path)], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([*command, str(path)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         networks.append(json.loads(done.stdout)["networks"][1])
     by_run, by_file = networks
@@ -222,11 +223,15 @@ def test_a_runs_network_is_evaluated_with_the_runs_own_blocks(tmp_path, pictures
     assert by_run["latency_s"] > 0
     assert by_run["params"] == sum(value.size for value in parameters.values())
     assert by_run["sets"] == by_file["sets"]
+    shutil.copytree(run.path, tmp_path / "copy")
+    (tmp_path / "copy" / "checkpoints" / "final.ckpt").unlink()
+    with pytest.raises(UserError, match=r"final\.ckpt: is not there any more; --resume .*copy trains"):
+        _sources(tmp_path / "copy")
     alone = tmp_path / "alone.ckpt"
     alone.write_bytes(run.checkpoint("final").read_bytes())
     done = subprocess.run([*command, str(alone)], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert re.search(r"^error: \S+alone\.ckpt: its network cannot be built: .*no block type 'R'.*\n$", done.stderr)
+    assert re.search(r"(?m)^error: \S+alone\.ckpt: its network cannot be built: .*no block type 'R'.*$", done.stderr)
 
 
 @pytest.mark.skipif(not SET5.is_dir(), reason="Set5 is not here")
@@ -312,6 +317,12 @@ def test_what_is_wrong_is_one_line(capsys, tmp_path, pictures):
         ("--save", tmp_path / "file", "file: cannot be made"),
     ):
         assert reason in refused(capsys, checkpoint, *data, option, place)
+    assert "a name is also that of a folder" in refused(capsys, checkpoint, "--data", f"../x={pictures / 'Tiny'}")
+    small = tmp_path / "small"
+    small.mkdir()
+    Image.new("RGB", (40, 4)).save(small / "flat.png")
+    cache = ("--cache-dir", tmp_path)
+    assert "flat: has only 40x4 pixels; 2 at each side" in refused(capsys, checkpoint, "--data", f"S={small}", *cache)
     (pictures / "Tiny" / "HR" / "p2.png").write_text("no picture")
     assert "p2.png: not a picture" in refused(capsys, checkpoint, *data)
 
@@ -340,6 +351,24 @@ def test_figures_are_printed_where_files_cannot_be_written(
     assert captured.out == table
     assert len(tries) == 1, "after the first failure no more is tried"
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+def test_scripts_take_paths_from_where_the_user_is(tmp_path, pictures):
+    scripts = Path(__file__).parents[1] / "scripts"
+    environment = {**os.environ, "PYTHON": sys.executable}
+
+    def run(script, *arguments):
+        command = ["bash", str(scripts / script), *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    done = run("run_eval.sh", "--scale", "2", "--data", "Tiny=sets/Tiny", "--cache-dir", "cache", "--output", "t.md")
+    assert done.returncode == 0, done.stderr
+    assert "bicubic" in (tmp_path / "t.md").read_text()
+    (tmp_path / "mine.yml").write_text("seeds: 3\n")
+    for script in ("run_standalone.sh", "run_distributed.sh"):
+        done = run(script, "mine.yml")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("error: mine.yml: seeds")
 
 
 def test_what_is_wrong_with_the_references_file_is_one_line(capsys, tmp_path, pictures):

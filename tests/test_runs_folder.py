@@ -105,13 +105,13 @@ def test_folder_of_no_run_is_told(tmp_path):
 
 def test_second_process_does_not_get_the_folder(holder):
     folder, process = holder
-    with pytest.raises(UserError, match="another search is running in this folder; wait for it, or stop it there"):
+    with pytest.raises(UserError, match="another run is at work in this folder; wait for it, or stop it there"):
         lock(folder)
     second = subprocess.run(
         [sys.executable, "-c", HOLD_LOCK, str(folder.path)], capture_output=True, text=True, input="", timeout=60
     )
     assert "held" not in second.stdout
-    assert "another search is running" in second.stderr
+    assert "another run is at work" in second.stderr
     process.communicate("")
     os.close(lock(folder))
 

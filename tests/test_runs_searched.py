@@ -82,6 +82,14 @@ def test_the_configuration_of_a_run_has_the_copies_of_its_blocks(tmp_path):
         (lambda path: a_run(path / "a", [None]), "no candidate of this search has finished yet"),
         (lambda path: (path / "arch.txt").write_text("nothing\n") and path, "names no network"),
         (lambda path: (path / "arch.txt").write_text("best,1,2,['S_1_4_4']\n") and path, "line 1: begins with 'best'"),
+        (lambda path: (path / "arch.txt").write_text("nan,1,2,['S_1_4_4']\n") and path, "line 1: begins with 'nan'"),
+        *(
+            (
+                lambda path, listed=listed: (path / "arch.txt").write_text(f'33.1,1,2,"{listed}"\n') and path,
+                "line 1: does not end in a list of blocks",
+            )
+            for listed in ("['S_2_8_16', 'G_4_8", "['S_2_8_16', 'G_4_8']", "['S_2_8_16', 'Gx4_8_16']", "S_2_8_16", "[]")
+        ),
     ],
 )
 def test_what_holds_no_network_is_told(tmp_path, make, message):

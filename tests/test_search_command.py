@@ -349,7 +349,7 @@ def test_folder_in_which_another_search_runs(fails, case):
     try:
         assert process.stdout.readline() == "held\n"
         assert fails("--resume", folder.path) == (
-            f"{folder.path}: another search is running in this folder; wait for it, or stop it there (Ctrl-C)"
+            f"{folder.path}: another run is at work in this folder; wait for it, or stop it there (Ctrl-C)"
         )
     finally:
         process.communicate("")

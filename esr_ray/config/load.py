@@ -65,10 +65,21 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Loaded:
 
 
 def with_overrides(content: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Plain data with `key.path=value` overrides applied. Raises UserError for one that does not read."""
+    """Plain data with `key.path=value` overrides applied. Raises UserError for one that does not read.
+
+    A training's length in epochs takes the place of one in steps, and the other way round.
+    """
     changed = copy.deepcopy(dict(content))
+    overrides = list(overrides)
     for override in overrides:
         _apply(changed, override)
+    given = {override.partition("=")[0].strip() for override in overrides}
+    for section in ("fast_training", "full_training"):
+        training = changed.get(section)
+        for key, other in (("epochs", "steps"), ("steps", "epochs")):
+            alone = f"{section}.{key}" in given and f"{section}.{other}" not in given
+            if alone and isinstance(training, dict) and training[key] is not None:
+                training.pop(other, None)
     return changed
 
 

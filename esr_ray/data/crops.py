@@ -137,13 +137,23 @@ def native_gather(library: Library) -> Gather:
 
 
 def check_crop_size(pairs: Sequence[PicturePair], crop_size: int, key: str = "crop_size") -> None:
-    """Raise UserError naming `key` and the first picture whose LR side is below `crop_size` (LR pixels)."""
+    """Raise UserError naming `key` and the smallest picture where its LR side is below `crop_size` (LR pixels)."""
+    smallest = min(pairs, key=lambda pair: min(pair.lr.shape[:2]))
+    height, width = smallest.lr.shape[:2]
+    if min(height, width) < crop_size:
+        raise UserError(
+            f"{key} {crop_size}: {smallest.name} has only {width}x{height} LR pixels; "
+            f"set it to at most {min(height, width)} or remove small pictures"
+        )
+
+
+def check_border(pairs: Sequence[PicturePair], border: int) -> None:
+    """Raise UserError naming the first picture of which nothing is left to measure without `border` (HR pixels)."""
     for pair in pairs:
-        height, width = pair.lr.shape[:2]
-        if min(height, width) < crop_size:
+        height, width = pair.hr.shape[:2]
+        if min(height, width) <= 2 * border:
             raise UserError(
-                f"{key} {crop_size}: {pair.name} has only {width}x{height} LR pixels; "
-                f"set it to at most {min(min(p.lr.shape[:2]) for p in pairs)} or remove small pictures"
+                f"{pair.name}: has only {width}x{height} pixels; {border} at each side are not measured: remove it"
             )
 
 

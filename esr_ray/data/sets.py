@@ -88,7 +88,7 @@ def resolve_folder(name: str, hr: str, lr: str | None, scale: int) -> tuple[Pair
             lonely.append(path)
     if lonely:
         raise UserError(
-            f"{name}: {_first(lonely)} no LR picture in {lr}; "
+            f"{name}: {_first(lonely)} no LR picture of x{scale} in {lr}; "
             f"{lonely[0].stem}.png or {lonely[0].stem}x{scale}.png was looked for"
         )
     used: dict[Path, Path] = {}

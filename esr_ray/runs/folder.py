@@ -172,7 +172,7 @@ def lock(folder: RunFolder, patience_s: float = 0.0) -> int:
             if time.monotonic() >= deadline:
                 os.close(descriptor)
                 raise UserError(
-                    f"{folder.path}: another search is running in this folder; wait for it, or stop it there (Ctrl-C)"
+                    f"{folder.path}: another run is at work in this folder; wait for it, or stop it there (Ctrl-C)"
                 ) from None
             time.sleep(0.1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from esr_ray.runs.history import replay
 from esr_ray.runs.journal import read_journal
 
 _BLOCK = re.compile(r"[A-Za-z]\w*?_\d+_\d+_\d+")
+_LIST = re.compile(r"\[([^\[\]]*)\]\s*$")
 _REFERENCE_FILE = "arch.txt"
 
 
@@ -68,7 +70,7 @@ def _of_run(path: Path, best: int) -> list[tuple[str, ...]]:
 
 
 def _of_reference(path: Path, best: int) -> list[tuple[str, ...]]:
-    """Rows of the reference: fitness, parameters, flops, and the list of block names."""
+    """The networks of the reference's file, each once, the best in fitness first."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -81,13 +83,22 @@ def _of_reference(path: Path, best: int) -> list[tuple[str, ...]]:
 
 
 def _reference_rows(path: Path, text: str) -> Iterator[tuple[float, tuple[str, ...]]]:
+    """Rows are: fitness, parameters, flops, and the list of block names."""
     for number, row in enumerate(csv.reader(text.splitlines()), 1):
-        arch = tuple(_BLOCK.findall(" ".join(row)))
-        if not arch:
+        line = ",".join(row)
+        if "[" not in line and not _BLOCK.search(line):
             # `Population Iteration: n`, or an empty line.
             continue
+        listed = _LIST.search(line)
+        names = tuple(name.strip(" '\"") for name in listed.group(1).split(",")) if listed else ()
+        if not names or not all(_BLOCK.fullmatch(name) for name in names):
+            raise UserError(
+                f"{path}, line {number}: does not end in a list of blocks such as ['G_8_16_24', 'S_4_16_24']: {line}"
+            )
         try:
             fitness = float(row[0].strip())
         except ValueError:
-            raise UserError(f"{path}, line {number}: begins with {row[0]!r}, and should with a fitness") from None
-        yield fitness, arch
+            fitness = math.nan
+        if not math.isfinite(fitness):
+            raise UserError(f"{path}, line {number}: begins with {row[0]!r}, and should with a fitness")
+        yield fitness, names

@@ -80,6 +80,7 @@ class Driver:
         self.restarted = ray.get_runtime_context().was_current_actor_reconstructed
         self.recorder: Recorder | None = None
         self._journal: Journal | None = None
+        self._begun = setup.resume
         self._stop = threading.Event()
         self._cache_dir = Path()
 
@@ -139,7 +140,10 @@ class Driver:
             journal = self._journal = Journal(self.folder.journal)
             return self._run(journal)
         except UserError as error:
-            return self._end(journal, "error", str(error))
+            hint = (
+                "" if self._begun else f" (nothing was done yet: --resume {self.folder.path} --set KEY=VALUE goes on)"
+            )
+            return self._end(journal, "error", f"{error}{hint}")
         except Stopped:
             return self._end(journal, "stopped", f"stopped; go on with --resume {self.folder.path}")
         except OSError as error:
@@ -252,6 +256,7 @@ class Driver:
             "pictures": checksum,
             "config": self.setup.config.model_dump(mode="json"),
         }
+        self._begun = True
         if history.run is None:
             history.add(journal.append("run", {"seed": self.setup.config.seed, **facts}))
             return
@@ -265,10 +270,10 @@ class Driver:
         # A restarted driver is given the same arguments again: what it scheduled then is in the journal.
         retried = schedule_retries(journal, history) if self.setup.retry_failed and not self.restarted else 0
         assert self.recorder is not None
-        self.recorder.say(
-            f"{'driver restarted' if self.restarted else 'resumed'}: {len(history.outcomes)} candidates are done, "
-            f"{given_up} were under way and are trained again" + (f", {retried} failed ones too" if retried else "")
-        )
+        said = "driver restarted" if self.restarted else "resumed"
+        if "search" in self.setup.config.pipeline:
+            said += f": {len(history.outcomes)} candidates are done, {given_up} were under way and are trained again"
+        self.recorder.say(said + (f", {retried} failed ones too" if retried else ""))
 
     def _search(self, run: Run, space: Space) -> State:
         recorder = run.recorder

@@ -82,12 +82,23 @@ def _without_pauses(trained: dict[str, Any]) -> dict[str, Any]:
     return {"arch": trained["arch"], "settings": settings}
 
 
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What has changed, in words."""
+    changed = [key for key in now if now[key] != before.get(key)]
+    return ", ".join(f"{key} is {now[key]} and was {before.get(key)}" for key in changed)
+
+
 def _train(run: Run, kept: Kept, wanted: dict[str, Any], driver: Any, should_stop: Callable[[], bool]) -> None:
     steps = run.setup.config.full_training.steps
     run.recorder.train(kept.label, steps)
+    checkpoint, before = run.folder.checkpoint(kept.label), run.history.trained.get(kept.label)
+    if before is not None and checkpoint.is_file():
+        old = checkpoint.replace(checkpoint.with_name(f"{kept.label}.before.ckpt"))
+        now = {**wanted["settings"], "arch": wanted["arch"]}
+        differs = _differences({**_without_pauses(before)["settings"], "arch": before["arch"]}, now)
+        run.recorder.say(f"full training: begins anew, {differs}; the network that was trained is kept as {old.name}")
     run.recorder.say(f"full training: {kept.why}, {steps} steps: {' '.join(kept.arch)}")
     done = _train_across(run, kept, driver, should_stop)
-    checkpoint = run.folder.checkpoint(kept.label)
     write_atomically(checkpoint, done.weights)
     event = {
         "network": kept.label,
@@ -225,9 +236,13 @@ def _state(run: Run, kept: Kept) -> tuple[bytes | None, Progress]:
     content = path.read_bytes()
     state: TrainingState = state_from_bytes(content, str(path))
     config = run.setup.config
-    same = state.spec == network_spec(kept.arch, config) and state.settings == deciding_settings(config.full_training)
-    if not same:
-        run.recorder.say(f"full training: {path.name} is of another training; this one begins anew")
+    ours = {**deciding_settings(config.full_training), "network": network_spec(kept.arch, config)}
+    differs = _differences({**state.settings, "network": state.spec}, ours)
+    if differs:
+        old = path.replace(path.with_name(f"{kept.label}.before.npz"))
+        run.recorder.say(
+            f"full training: begins anew, {differs}; the state at step {state.progress.steps} is {old.name}"
+        )
         return None, Progress()
     return content, state.progress
 

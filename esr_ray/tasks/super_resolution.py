@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from esr_ray.config.schema import Config
-from esr_ray.data.crops import PicturePair, check_crop_size, validation_crops
+from esr_ray.data.crops import PicturePair, check_border, check_crop_size, validation_crops
 from esr_ray.data.sets import resolve_folder, resolve_sets
 from esr_ray.data.store import Store, StoreSpec, open_store, store_spec
 from esr_ray.networks.spec import NetworkSpec
@@ -60,7 +60,10 @@ def open_pictures(plan: PicturePlan, config: Config) -> Pictures:
     Raises UserError for pictures that are corrupt, mismatched, misaligned, in two sets, or smaller than a crop.
     """
     store = open_store(plan.sets, cache_dir(plan), plan.checksum)
-    check_crop_size(store.sets["train"], config.fast_training.crop_size, "fast_training.crop_size")
+    for name in ("validation", "test"):
+        check_border(store.sets[name], plan.sets.scale)
+    if "search" in config.pipeline:
+        check_crop_size(store.sets["train"], config.fast_training.crop_size, "fast_training.crop_size")
     if "full_training" in config.pipeline:
         check_crop_size(store.sets["train"], config.full_training.crop_size, "full_training.crop_size")
     validation = validation_crops(store.sets["validation"], config.data.validation_size, config.data.validation_crops)
@@ -83,7 +86,13 @@ def with_checksums(plan: PicturePlan, pictures: Pictures) -> PicturePlan:
 
 def _benchmark_stores(plan: PicturePlan) -> list[Store]:
     known = plan.benchmark_checksums or (None,) * len(plan.benchmarks)
-    return [open_store(spec, cache_dir(plan), checksum) for spec, checksum in zip(plan.benchmarks, known, strict=True)]
+    stores = [
+        open_store(spec, cache_dir(plan), checksum) for spec, checksum in zip(plan.benchmarks, known, strict=True)
+    ]
+    for spec, store in zip(plan.benchmarks, stores, strict=True):
+        for pairs in store.sets.values():
+            check_border(pairs, spec.scale)
+    return stores
 
 
 def cache_dir(plan: PicturePlan) -> Path:
