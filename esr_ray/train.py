@@ -96,7 +96,7 @@ def _config(files: list[str], sources: list[Path], networks: list[tuple[str, ...
     elif len(sources) == 1 and is_run(sources[0]):
         base, where = run_experiment_config(sources[0]), str(sources[0])
     else:
-        raise UserError("give a configuration file (.yml) too; without, there must be one run folder, which has it")
+        raise UserError("give a configuration file too (.yml); only one run folder alone brings its own")
     content = base.model_dump(mode="json")
     steps = ["full_training", "benchmarks"] if "benchmarks" in base.pipeline else ["full_training"]
     content |= {"networks": networks, "pipeline": steps}

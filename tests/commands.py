@@ -15,6 +15,14 @@ import psutil
 
 from esr_ray.runs.journal import read_journal
 
+SOON_KNOWN = {
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 500,
+    "health_check_timeout_ms": 1000,
+    "health_check_failure_threshold": 2,
+}
+"""Of an imitated cluster: a node that was removed is known to be dead in a second or two, not in fifteen."""
+
 
 class Command:
     """`python -m MODULE` in a process group of its own, as a terminal would start it."""

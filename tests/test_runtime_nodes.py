@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray
+from commands import SOON_KNOWN
 from PIL import Image
 from ray.cluster_utils import Cluster
 
@@ -57,7 +58,7 @@ class Nodes:
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[Nodes]:
     made = Nodes()
-    made.add("first", resources={}, include_dashboard=False)
+    made.add("first", resources={}, include_dashboard=False, _system_config=SOON_KNOWN)
     try:
         yield made
     finally:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import Command, events, of_kind, wait_for
+from commands import SOON_KNOWN, Command, events, of_kind, wait_for
 from ray.cluster_utils import Cluster
 
 from esr_ray.space.counts import network_cost
@@ -156,7 +156,7 @@ def test_where_a_node_dies_the_training_goes_on(
     settings = ["--set", f"output.name={name}", "--set", f"runtime.trainers={trainers}"]
     cluster = Cluster()
     try:
-        cluster.add_node(num_cpus=1, include_dashboard=False)
+        cluster.add_node(num_cpus=1, include_dashboard=False, _system_config=SOON_KNOWN)
         node = cluster.add_node(num_cpus=1)
         command = train("--arch", ",".join(ARCH), "tiny.yml", *settings, "--address", cluster.address)
         wait_for((home / name / "checkpoints" / "network_00.state.npz").is_file, command)
