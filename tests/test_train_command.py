@@ -100,6 +100,9 @@ def test_networks_are_trained_in_full_and_reported(uninterrupted: Path) -> None:
         (part,) = one["full_training"]["sets"]
         assert part["name"] == "test"
         assert 10 < part["network"]["psnr_y"] < 60
+    kinds = [event["event"] for event in events(uninterrupted)]
+    of_one = ["begun", "validated", "validated", "trained", "reported"]
+    assert kinds == ["run", *of_one, *of_one, "closed"]
     for event in of_kind(uninterrupted, "trained"):
         assert event["curve"][-1][0] == STEPS
         assert event["curve"][-1][1] < event["curve"][0][1]

@@ -26,4 +26,5 @@ class RemoteOnlooker(Onlooker):
         ray.get(self.driver.keep_state.remote(state_bytes(state)))
 
     def validated(self, step: int, measured: list[Measured]) -> None:
-        self.driver.validated.remote(step, [one.quality for one in measured], measured[0].sr)
+        # Waited for: the last one would else come when the journal says already that the training is done.
+        ray.get(self.driver.validated.remote(step, [one.quality for one in measured], measured[0].sr))
