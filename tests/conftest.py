@@ -3,6 +3,8 @@
 import pytest
 
 from esr_ray.native.library import Library, NativeUnavailable, load_library
+from esr_ray.space.block import BLOCK_TYPES, block_cost, parse_block
+from esr_ray.space.counts import reference_block_params
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +14,14 @@ def library() -> Library:
         return load_library()
     except NativeUnavailable as error:
         pytest.skip(f"there is no native library: {error}")
+
+
+@pytest.fixture
+def block_types():
+    """Letters that a test registers are unknown again afterwards."""
+    before = dict(BLOCK_TYPES)
+    yield
+    BLOCK_TYPES.clear()
+    BLOCK_TYPES.update(before)
+    for cached in (parse_block, block_cost, reference_block_params):
+        cached.cache_clear()

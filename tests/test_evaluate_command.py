@@ -30,9 +30,7 @@ from esr_ray.runs import folder as folder_module
 from esr_ray.runs.folder import RunFolder, create
 from esr_ray.runs.journal import Journal
 from esr_ray.runtime import inference
-from esr_ray.space import block as grammar
-from esr_ray.space.block import BLOCK_TYPES, parse_block
-from esr_ray.space.counts import mult_adds_720p, network_cost, reference_block_params
+from esr_ray.space.counts import mult_adds_720p, network_cost
 from esr_ray.space.user_block import load_user_block
 from esr_ray.training.checkpoint import checkpoint_bytes
 from esr_ray.training.ensemble import SelfEnsemble
@@ -62,17 +60,6 @@ def pictures(tmp_path):
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(hr).save(folder / f"p{index}.png")
     return tmp_path / "sets"
-
-
-@pytest.fixture
-def _known_types():
-    """Letters that a test registers are unknown again afterwards."""
-    before = dict(BLOCK_TYPES)
-    yield
-    BLOCK_TYPES.clear()
-    BLOCK_TYPES.update(before)
-    for cached in (parse_block, grammar.block_cost, reference_block_params):
-        cached.cache_clear()
 
 
 def make_checkpoint(path, spec=SPEC, seed=1):
@@ -197,7 +184,7 @@ def test_networks_of_one_name_are_told_apart_by_their_folders(capsys, tmp_path, 
         assert len(list((tmp_path / "out" / name / "Tiny").glob("*.png"))) == 2
 
 
-@pytest.mark.usefixtures("_known_types")
+@pytest.mark.usefixtures("block_types")
 def test_a_runs_network_is_evaluated_with_the_runs_own_blocks(tmp_path, pictures):
     """By its run folder and by its checkpoint's file, in a process that has not seen the block type before."""
     spec = NetworkSpec(("R_1_4_8",), 8, 2, "bicubic")

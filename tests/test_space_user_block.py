@@ -7,7 +7,7 @@ from strategies import small_space
 from esr_ray.errors import UserError
 from esr_ray.space import block as grammar
 from esr_ray.space.block import BLOCK_TYPES, Cost, parse_block
-from esr_ray.space.counts import network_cost, reference_block_params
+from esr_ray.space.counts import network_cost
 from esr_ray.space.user_block import load_user_block
 
 SIMPLE = """
@@ -40,15 +40,7 @@ def illegal(convs, growth, out):
 """
 
 
-@pytest.fixture(autouse=True)
-def _clean_types():
-    """Letters that a test registers are unknown again afterwards."""
-    before = dict(BLOCK_TYPES)
-    yield
-    BLOCK_TYPES.clear()
-    BLOCK_TYPES.update(before)
-    for cached in (parse_block, grammar.block_cost, reference_block_params):
-        cached.cache_clear()
+pytestmark = pytest.mark.usefixtures("block_types")
 
 
 def write(tmp_path, text, name="simple.py"):

@@ -13,9 +13,6 @@ from esr_ray.errors import UserError
 from esr_ray.native.library import NativeUnavailable
 from esr_ray.networks.spec import NetworkSpec
 from esr_ray.runtime.placement import decide_placement
-from esr_ray.space import block as grammar
-from esr_ray.space.block import BLOCK_TYPES, parse_block
-from esr_ray.space.counts import reference_block_params
 from esr_ray.space.genome import decode
 from esr_ray.space.sample import sample_genome
 from esr_ray.space.space import make_space
@@ -125,15 +122,9 @@ def test_native_kernels_on_ascend_are_refused_before_anything_is_placed():
 
 
 @pytest.fixture
-def users_block(tmp_path):
+def users_block(tmp_path, block_types):
     """Block type R of a user's file."""
-    before = dict(BLOCK_TYPES)
     load_user_block(write(tmp_path, SIMPLE))
-    yield
-    BLOCK_TYPES.clear()
-    BLOCK_TYPES.update(before)
-    for cached in (parse_block, grammar.block_cost, reference_block_params):
-        cached.cache_clear()
 
 
 def of(*arch):
