@@ -19,7 +19,7 @@ from esr_ray.data.layouts import benchmark_pairs, benchmarks_in
 from esr_ray.data.sets import Pair, resolve_folder
 from esr_ray.data.store import StoreSpec, open_store
 from esr_ray.errors import UserError
-from esr_ray.runs.evaluation_files import PictureSaver, prepare_file, write_file
+from esr_ray.evaluation_files import PictureSaver, prepare_file, write_file
 from esr_ray.runs.folder import RunFolder
 from esr_ray.runs.history import replay
 from esr_ray.runs.journal import read_journal
@@ -155,9 +155,11 @@ def _sources(path: Path) -> list[_Source]:
             found = sorted(path.glob("*.ckpt"))
             if not found:
                 raise UserError(f"{path}: is no run folder, and holds no checkpoint (.ckpt)")
-            return [_Source(file.stem, file) for file in found]
-        run = path.absolute().parent.parent
-        return [_Source(path.stem, path, _blocks(run) if is_run(run) else ())]
+        else:
+            found = [path]
+        # Where they lie in a run's folder, its block types are found there.
+        runs = {file: file.absolute().parent.parent for file in found}
+        return [_Source(file.stem, file, _blocks(run) if is_run(run) else ()) for file, run in runs.items()]
     folder = RunFolder(path.absolute())
     trained = replay(read_journal(folder.journal)[0]).trained
     if not trained:

@@ -80,6 +80,7 @@ def test_an_override_takes_epochs_back(tmp_path: Path):
         ({"epochs": 9}, ["full_training.steps=3"], (None, 3)),
         ({}, ["full_training.epochs=3"], (3, None)),
         ({"steps": 9}, ["full_training.epochs=null"], (None, 9)),
+        ({"steps": 9}, ["full_training.epochs=3", "full_training={steps: 8}"], (None, 8)),
     ],
 )
 def test_an_override_takes_the_place_of_the_other_length(given, overrides, length):

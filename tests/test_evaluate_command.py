@@ -186,7 +186,7 @@ def test_networks_of_one_name_are_told_apart_by_their_folders(capsys, tmp_path, 
 
 @pytest.mark.usefixtures("block_types")
 def test_a_runs_network_is_evaluated_with_the_runs_own_blocks(tmp_path, pictures):
-    """By its run folder and by its checkpoint's file, in a process that has not seen the block type before."""
+    """By its run folder and by that of its checkpoints, in a process that has not seen the block type before."""
     spec = NetworkSpec(("R_1_4_8",), 8, 2, "bicubic")
     run = RunFolder(tmp_path / "run")
     given = write(tmp_path, SIMPLE)
@@ -201,7 +201,7 @@ def test_a_runs_network_is_evaluated_with_the_runs_own_blocks(tmp_path, pictures
     command = [sys.executable, "-m", "esr_ray.evaluate", "--benchmarks", str(pictures), "--format", "json"]
     command += ["--cache-dir", str(tmp_path)]
     networks = []
-    for path in (run.path, run.checkpoint("final")):
+    for path in (run.path, run.checkpoints):
         done = subprocess.run([*command, str(path)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         networks.append(json.loads(done.stdout)["networks"][1])

@@ -248,5 +248,7 @@ def test_a_wrong_rank_table_is_told_before_anything_is_trained(
     (tmp_path / "hccl.json").write_text(content)
     arguments = ["--arch", ",".join(ARCH), str(home / "tiny.yml"), "--set", f"runtime.rank_table={tmp_path}/hccl.json"]
     arguments += ["--set", f"output.dir={tmp_path}", "--set", "output.name=run"]
-    assert message in refused(capsys, *arguments)
+    line = refused(capsys, *arguments)
+    assert message in line
+    assert line.endswith(f"(nothing was done yet: --resume {tmp_path}/run --set KEY=VALUE goes on)")
     assert [event["event"] for event in events(tmp_path / "run")] == ["closed"]

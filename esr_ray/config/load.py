@@ -78,7 +78,7 @@ def with_overrides(content: Mapping[str, Any], overrides: Iterable[str]) -> dict
         training = changed.get(section)
         for key, other in (("epochs", "steps"), ("steps", "epochs")):
             alone = f"{section}.{key}" in given and f"{section}.{other}" not in given
-            if alone and isinstance(training, dict) and training[key] is not None:
+            if alone and isinstance(training, dict) and training.get(key) is not None:
                 training.pop(other, None)
     return changed
 

@@ -80,7 +80,7 @@ class Driver:
         self.restarted = ray.get_runtime_context().was_current_actor_reconstructed
         self.recorder: Recorder | None = None
         self._journal: Journal | None = None
-        self._begun = setup.resume
+        self._begun = False
         self._stop = threading.Event()
         self._cache_dir = Path()
 
@@ -138,6 +138,8 @@ class Driver:
         journal = None
         try:
             journal = self._journal = Journal(self.folder.journal)
+            # Also where Ray has restarted this driver.
+            self._begun = any(event["event"] == "run" for event in journal.found)
             return self._run(journal)
         except UserError as error:
             hint = (

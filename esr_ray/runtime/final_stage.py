@@ -16,14 +16,14 @@ from esr_ray.errors import TooFewDevices, UserError
 from esr_ray.runs.folder import RunFolder, write_atomically
 from esr_ray.runs.history import History
 from esr_ray.runs.journal import Journal
-from esr_ray.runtime.placement import Placement
+from esr_ray.runtime.placement import Placement, devices_of_cluster
 from esr_ray.runtime.rank_table import RankTable, check_devices, read_rank_table
 from esr_ray.runtime.recorder import Recorder
 from esr_ray.runtime.remote_errors import reason_of
 from esr_ray.runtime.report_task import submit_report
 from esr_ray.runtime.search_loop import Stopped
 from esr_ray.runtime.setup import WorkerSetup
-from esr_ray.runtime.training_group import TRIES, GroupLost, TrainingGroup, devices_of_cluster, number_of_trainers
+from esr_ray.runtime.training_group import TRIES, GroupLost, TrainingGroup, number_of_trainers
 from esr_ray.tasks.super_resolution import network_spec
 from esr_ray.training.final import PAUSES, deciding_settings
 from esr_ray.training.loop import Progress
@@ -83,9 +83,9 @@ def _without_pauses(trained: dict[str, Any]) -> dict[str, Any]:
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """What has changed, in words."""
-    changed = [key for key in now if now[key] != before.get(key)]
-    return ", ".join(f"{key} is {now[key]} and was {before.get(key)}" for key in changed)
+    """What has changed, in words; empty where nothing has."""
+    changed = [key for key in {**before, **now} if now.get(key) != before.get(key)]
+    return ", ".join(f"{key} is {now.get(key)} and was {before.get(key)}" for key in changed)
 
 
 def _train(run: Run, kept: Kept, wanted: dict[str, Any], driver: Any, should_stop: Callable[[], bool]) -> None:
@@ -94,8 +94,8 @@ def _train(run: Run, kept: Kept, wanted: dict[str, Any], driver: Any, should_sto
     checkpoint, before = run.folder.checkpoint(kept.label), run.history.trained.get(kept.label)
     if before is not None and checkpoint.is_file():
         old = checkpoint.replace(checkpoint.with_name(f"{kept.label}.before.ckpt"))
-        now = {**wanted["settings"], "arch": wanted["arch"]}
-        differs = _differences({**_without_pauses(before)["settings"], "arch": before["arch"]}, now)
+        was, now = ({**one["settings"], "arch": one["arch"]} for one in (_without_pauses(before), wanted))
+        differs = _differences(was, now)
         run.recorder.say(f"full training: begins anew, {differs}; the network that was trained is kept as {old.name}")
     run.recorder.say(f"full training: {kept.why}, {steps} steps: {' '.join(kept.arch)}")
     done = _train_across(run, kept, driver, should_stop)
@@ -123,7 +123,7 @@ def _train_across(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], b
             raise Stopped
 
     resume = f"go on with --resume {run.folder.path}"
-    state, tries, tried = run.folder.state(kept.label), 0, None
+    tries, tried = 0, None
     begun, progress = _state(run, kept)
     for point in progress.curve:
         run.recorder.board.training_loss(kept.label, point.step, point.loss)
@@ -141,9 +141,9 @@ def _train_across(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], b
         except GroupLost as error:
             if tries == TRIES:
                 raise UserError(f"the full training was lost {TRIES} times, at last: {error}; {resume}") from None
-            place = "from its last state" if state.is_file() else "anew"
-            run.recorder.say(f"full training: lost: {error}; it is begun again {place}")
             begun, progress = _state(run, kept)
+            place = "from its last state" if progress.steps else "anew"
+            run.recorder.say(f"full training: lost: {error}; it is begun again {place}")
         except UserError as error:
             raise UserError(
                 f"the full training failed: {error}; what was finished is kept: mend it (full_training may change) and "

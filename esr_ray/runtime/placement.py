@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import ray
+
 from esr_ray.config.schema import RuntimeConfig
 from esr_ray.errors import UserError
 
@@ -76,6 +78,11 @@ def check_same_devices(runtime: RuntimeConfig, placement: Placement, began: Mapp
             f"runtime.resource: the run began on NPUs, and Ray has none now ({placement.reason}); go on when their "
             "nodes have joined, or set it to CPU"
         )
+
+
+def devices_of_cluster(resource: str) -> int:
+    """Devices that Ray's cluster has now, free or not."""
+    return int(ray.cluster_resources().get(resource, 0))
 
 
 def ray_options(placement: Placement) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from esr_ray.errors import NodeTrouble, UserError
 from esr_ray.evolution.population import Candidate
 from esr_ray.runtime.backend import BackendEvent, Failed, Finished, Lost, Started
 from esr_ray.runtime.evaluator import Evaluator, Ready, Reply
-from esr_ray.runtime.placement import Placement, ray_options
+from esr_ray.runtime.placement import Placement, devices_of_cluster, ray_options
 from esr_ray.runtime.remote_errors import reason_of, says_what_to_do
 from esr_ray.runtime.setup import WorkerSetup, worker_environment
 
@@ -79,7 +79,7 @@ class RayBackend:
             # Not before there is something to train: a run that only has its report to make needs none.
             self._workers = [self._start() for _ in range(self.placement.evaluators)]
             self._waiting_since = time.monotonic()
-            self._devices_then = int(ray.cluster_resources().get(self.placement.resource, 0))
+            self._devices_then = devices_of_cluster(self.placement.resource)
         if candidates:
             reference = ray.put({one.id: one for one in candidates})
             self._queue.extend((one.id, reference) for one in candidates)
@@ -110,7 +110,7 @@ class RayBackend:
             return
         self._looked = time.monotonic()
         kind = self.placement.resource
-        count = int(ray.cluster_resources().get(kind, 0))
+        count = devices_of_cluster(kind)
         if count != self._devices_then:
             # Perhaps a node that was mended.
             self._given_up, self._devices_then = 0, count

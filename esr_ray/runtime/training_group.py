@@ -19,7 +19,7 @@ from ray.util.placement_group import (
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from esr_ray.errors import TooFewDevices, UserError
-from esr_ray.runtime.placement import Placement
+from esr_ray.runtime.placement import Placement, devices_of_cluster
 from esr_ray.runtime.rank_table import RankTable
 from esr_ray.runtime.remote_errors import reason_of
 from esr_ray.runtime.setup import WorkerSetup, worker_environment
@@ -53,11 +53,6 @@ def number_of_trainers(wanted: int | str, available: int, batch_size: int) -> in
         raise TooFewDevices("runtime.trainers: Ray has no devices")
     most = available if wanted == "auto" else int(wanted)
     return next(count for count in range(min(most, batch_size), 0, -1) if batch_size % count == 0)
-
-
-def devices_of_cluster(resource: str) -> int:
-    """Devices that Ray's cluster has now, free or not."""
-    return int(ray.cluster_resources().get(resource, 0))
 
 
 def without_native(kernels: Sequence[str], nodes: Sequence[str]) -> tuple[str, ...]:
