@@ -3,7 +3,7 @@
     python benchmarks/overhead.py
 
 Nothing is trained: an evaluator gives a made-up result back at once. Ours is the whole search as the driver runs it
-(evolution, journal on the disk, TensorBoard, checkpoints, Ray), with generations of 20 individuals; Ray Tune is a
+(evolution, journal on the disk, TensorBoard, checkpoints, Ray), a child as soon as an actor is free; Ray Tune is a
 class with `reuse_actors=True` and random search, without its loggers. Both have as many actors, in one Ray.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import math
 import os
 import sys
 import tempfile
@@ -32,16 +33,24 @@ from common import FOLDER, ROOT, cores, machine, number, parser, say, table
 from esr_ray.config.load import load_config
 from esr_ray.config.schema import Config
 from esr_ray.metrics import Quality
+from esr_ray.runs.artifacts import Artifacts
+from esr_ray.runs.board import Board
+from esr_ray.runs.events import DevicesCounted, PhaseBegan, RunBegan
 from esr_ray.runs.folder import RunFolder, create
-from esr_ray.runs.history import replay
 from esr_ray.runs.journal import Journal
-from esr_ray.runtime.backend import BackendEvent, Finished
+from esr_ray.runs.log import Log
+from esr_ray.runs.population import PopulationFiles
+from esr_ray.runs.record import Record
+from esr_ray.runs.status import StatusView
 from esr_ray.runtime.evaluator import Evaluator, Reply
 from esr_ray.runtime.placement import Placement
 from esr_ray.runtime.ray_backend import RayBackend
-from esr_ray.runtime.recorder import Recorder
-from esr_ray.runtime.search_loop import SearchLoop
 from esr_ray.runtime.setup import WorkerSetup
+from esr_ray.search.backend import Backend, BackendEvent, Done
+from esr_ray.search.job import Job
+from esr_ray.search.loop import run_search
+from esr_ray.search.make import make_algorithm
+from esr_ray.search.state import State
 from esr_ray.space.space import make_space
 from esr_ray.tasks.super_resolution import plan_pictures
 from esr_ray.training.result import Seconds, Trained
@@ -51,10 +60,11 @@ CURVE = tuple((30 * point, 0.1) for point in range(1, 21))
 """As long as a loss curve of ours."""
 
 
-def made_up(candidate: Any) -> Trained:
-    """A result that depends on the candidate alone."""
-    psnr = 30 + zlib.crc32(repr(candidate.arch).encode()) / 2**32
-    return Trained(Quality(psnr, psnr - 2, 0.9), candidate.params, Seconds(0, 0, 0), CURVE, b"weights", None)
+def made_up(job: Job) -> Trained:
+    """A result that depends on the network and the length alone: a longer training is better, and ranks not quite alike."""
+    network, noise = (zlib.crc32(repr(one).encode()) / 2**32 for one in (job.candidate.arch, (job.id, "noise")))
+    psnr = 30 + network + 0.3 * math.log10(job.steps) + 0.1 * noise
+    return Trained(Quality(psnr, psnr - 2, 0.9), job.candidate.params, Seconds(0, 0, 0), CURVE, b"weights", None)
 
 
 class Empty(Evaluator):
@@ -68,12 +78,12 @@ class Empty(Evaluator):
 
         return Ready(self.device, "here", os.getpid(), "nothing")
 
-    def train(self, references: Sequence[ray.ObjectRef], candidate_id: int) -> Reply:
-        return Reply(made_up(ray.get(references[0])[candidate_id]), None, 100.0)
+    def train(self, references: Sequence[ray.ObjectRef], job_id: int) -> Reply:
+        return Reply(made_up(ray.get(references[0])[job_id]), None, 100.0)
 
 
 class Watched(RayBackend):
-    """Notes when each candidate ended, by the clock and in seconds of this thread."""
+    """Notes when each job ended, by the clock and in seconds of this thread."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -81,7 +91,7 @@ class Watched(RayBackend):
 
     def next_event(self, timeout_s: float) -> BackendEvent | None:
         event = super().next_event(timeout_s)
-        if isinstance(event, Finished):
+        if isinstance(event, Done):
             self.ended.append((time.perf_counter(), time.thread_time()))
         return event
 
@@ -105,11 +115,14 @@ class Cost:
 
 
 def search_config(candidates: int) -> Config:
-    """The demo's search, in generations of 20."""
+    """The demo's search without a barrier, of so many candidates, each trained once."""
     individuals = min(INDIVIDUALS, candidates)
     return load_config(
         str(ROOT / "configs" / "demo.yml"),
         [
+            "evolution.schedule=steady",
+            "evolution.promotion=null",
+            "evolution.race=null",
             f"evolution.num_individual={individuals}",
             f"evolution.num_generation={-(-candidates // individuals)}",
             f"evolution.num_elitism={max(1, individuals // 10)}",
@@ -117,26 +130,44 @@ def search_config(candidates: int) -> Config:
     ).config
 
 
+def search(config: Config, backend: Backend, folder: RunFolder, devices: int) -> State:
+    """A search in a new run folder, put together as in the driver: with its journal, views and files."""
+    create(folder, config, {})
+    algorithm = make_algorithm(config, make_space(config.space, config.task.scale))
+    log = Log(folder.log, config.runtime.max_attempts)
+    board = Board(folder.tensorboard, algorithm)
+    files, artifacts = PopulationFiles(folder, algorithm), Artifacts(folder, config.task.scale)
+    best = config.evolution.num_elitism
+    try:
+        with Journal(folder.journal) as journal:
+            record = Record(journal)
+            record.catch_up([log, board, StatusView(log, algorithm), files])
+            record.append(RunBegan(config.seed))
+            record.tell(PhaseBegan("search"))
+            record.tell(DevicesCounted(devices))
+
+            def keep(done: Done) -> None:
+                artifacts.keep(done, algorithm, record.state, best)
+
+            state = run_search(algorithm, record, backend, keep, max_attempts=config.runtime.max_attempts)
+            files.write(record.history)
+            artifacts.prune(algorithm, state, best)
+            return state
+    finally:
+        backend.cancel()
+        board.close()
+        log.close()
+
+
 def ours(candidates: int, actors: int) -> Cost:
     """A search in a new run folder, in this process as in the driver's."""
     config = search_config(candidates)
-    space = make_space(config.space, config.task.scale)
     setup = WorkerSetup(config, "CPU", plan_pictures(config), ())
+    backend = Watched(setup, Placement("CPU", "CPU", actors, ""), evaluator=Empty)
     with tempfile.TemporaryDirectory() as name:
-        folder = RunFolder(Path(name, "run"))
-        create(folder, config, {})
         began = time.perf_counter()
-        with Journal(folder.journal) as journal:
-            history = replay(journal.found)
-            history.add(journal.append("run", {"seed": config.seed}))
-            recorder = Recorder(folder, history, config.evolution.num_generation, config.task.scale)
-            backend = Watched(setup, Placement("CPU", "CPU", actors, ""), evaluator=Empty)
-            try:
-                SearchLoop(config, space, journal, history, backend, recorder, lambda: False).run()
-            finally:
-                backend.cancel()
-                recorder.close()
-        whole = time.perf_counter() - began
+        search(config, backend, RunFolder(Path(name, "run")), actors)
+    whole = time.perf_counter() - began
     ended = backend.ended
     count, tail = len(ended), max(2, len(ended) // 10)
 
@@ -144,7 +175,7 @@ def ours(candidates: int, actors: int) -> Cost:
         (clock, thread), (later, more) = part[0], part[-1]
         return 1e3 * (later - clock) / (len(part) - 1), 1e3 * (more - thread) / (len(part) - 1)
 
-    # From the end of the first generation on: what is before is start.
+    # From the end of the random ones on: what is before is start.
     running, driver = rate(ended[min(config.evolution.num_individual, count // 2) - 1 :])
     return Cost("ours", count, 1e3 * whole / count, running, driver, rate(ended[-tail:]))
 
@@ -227,7 +258,6 @@ def main() -> None:
     head = ["runtime", "candidates", "with start", "without", "driver's processor time", "in the last tenth"]
     print(table(head, [one.row() for one in costs]))
     own = {one.candidates: one for one in costs if one.name == "ours"}
-    # Duplicates are not trained: fewer than were asked for.
     least, most = own[min(own)], own[max(own)]
     flat = f"{most.running / least.running:.2f} times from {least.candidates:,} to {most.candidates:,} candidates"
     theirs = [one for one in costs if one.name == "Ray Tune"]

@@ -14,8 +14,7 @@ from esr_ray.config.paths import absolute_paths
 from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
 from esr_ray.runs.folder import RunFolder, check_same_experiment, stored_config
-from esr_ray.runs.history import replay
-from esr_ray.runs.journal import read_journal
+from esr_ray.runs.record import read_history
 from esr_ray.runs.result import report_rows
 from esr_ray.view import print_line, report_table, watching
 
@@ -113,7 +112,7 @@ def run_experiment(
 
 
 def _print_report(folder: RunFolder, config: Config, console: Console) -> None:
-    history = replay(read_journal(folder.journal)[0])
+    history = read_history(folder.journal)
     for label in history.reported:
         name = label if config.networks else None
         console.print(report_table(report_rows(history, label), config.task.scale, name))

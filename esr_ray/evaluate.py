@@ -21,8 +21,7 @@ from esr_ray.data.store import StoreSpec, open_store
 from esr_ray.errors import UserError
 from esr_ray.evaluation_files import PictureSaver, prepare_file, write_file
 from esr_ray.runs.folder import RunFolder
-from esr_ray.runs.history import replay
-from esr_ray.runs.journal import read_journal
+from esr_ray.runs.record import read_history
 from esr_ray.runs.searched import is_run, run_experiment_config
 from esr_ray.space.user_block import load_user_block
 from esr_ray.tables import print_tables, to_json, to_markdown
@@ -161,7 +160,7 @@ def _sources(path: Path) -> list[_Source]:
         runs = {file: file.absolute().parent.parent for file in found}
         return [_Source(file.stem, file, _blocks(run) if is_run(run) else ()) for file, run in runs.items()]
     folder = RunFolder(path.absolute())
-    trained = replay(read_journal(folder.journal)[0]).trained
+    trained = read_history(folder.journal).trained
     if not trained:
         raise UserError(f"{path}: has no fully trained network; python -m esr_ray.train {path} trains its best one")
     blocks = _blocks(path)

@@ -12,7 +12,7 @@ from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
 from esr_ray.randomness import generator
 from esr_ray.runs.folder import RunFolder, lock
-from esr_ray.runs.journal import read_journal
+from esr_ray.runs.record import read_history
 from esr_ray.space.counts import network_cost
 from esr_ray.space.reach import Reach, check_budget
 from esr_ray.space.sample import sample_genome
@@ -49,7 +49,7 @@ def check_experiment(config: Config, folder: RunFolder, pictures_here: bool, res
     if resume:
         _check_free(folder)
         if folder.journal.exists():
-            read_journal(folder.journal)
+            read_history(folder.journal)
     sources = sorted(folder.blocks.glob("*.py")) if resume and folder.blocks.is_dir() else config.space.user_blocks
     for path in sources:
         load_user_block(path)
@@ -63,15 +63,46 @@ def check_experiment(config: Config, folder: RunFolder, pictures_here: bool, res
         sample_genome(space, generator(config.seed, "check"))
         needed = _needed_bytes(config, reach)
     _check_disk(folder.path, needed)
-    notes: tuple[str, ...] = ()
+    notes = (*_founders(config, space), *(_left_out(folder, space) if resume and reach is not None else ()))
     pictures = None
     if pictures_here:
         pictures = plan_pictures(config)
         opened = open_pictures(pictures, config)
         config, lengths = in_steps(config, len(opened.train))
-        notes = (*pictures.notes, *opened.notes, *lengths)
+        notes = (*notes, *pictures.notes, *opened.notes, *lengths)
         open_benchmarks(pictures)
     return Experiment(config, folder, space, reach, read_blocks(sources), pictures, notes, needed)
+
+
+def _founders(config: Config, space: Space) -> tuple[str, ...]:
+    """What to tell of the networks that a search begins with. Raises UserError where none of them can be used."""
+    given = len(set(config.evolution.founders))
+    held = sum(space.holds(arch) for arch in set(config.evolution.founders))
+    if given and not held:
+        raise UserError(
+            f"evolution.founders: none of the {given} networks is in this space (blocks, nodes, budget); widen the "
+            "space, or begin without them"
+        )
+    if held < given:
+        return (f"{held} of {given} networks to begin with are in this space; the others are left out",)
+    return (f"{given} networks to begin with",) if given else ()
+
+
+def _left_out(folder: RunFolder, space: Space) -> tuple[str, ...]:
+    """What to tell of networks of a run that a changed space does not hold. Raises UserError where it holds none."""
+    if not folder.journal.exists():
+        return ()
+    state = read_history(folder.journal).state
+    trained = {state.jobs[job].candidate.id for job, outcome in state.outcomes.items() if outcome.quality is not None}
+    held = sum(space.holds(state.candidates[one].arch) for one in trained)
+    if trained and not held:
+        raise UserError(
+            f"space: none of the {len(trained)} networks that {folder.path} has trained is in the changed space; "
+            "begin a new run"
+        )
+    if held < len(trained):
+        return (f"{len(trained) - held} of {len(trained)} trained networks are not in the changed space: left out",)
+    return ()
 
 
 def _check_free(folder: RunFolder) -> None:

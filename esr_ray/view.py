@@ -57,15 +57,14 @@ def _panel(status: Status) -> Table:
         grid.add_row("step", f"{status.step} of {status.steps}")
         grid.add_row("", ProgressBar(total=max(1, status.steps), completed=status.step, width=40))
     else:
-        done = status.finished + status.failed
         failed = f", {status.failed} failed" if status.failed else ""
-        grid.add_row("generation", f"{min(status.generation + 1, status.num_generation)} of {status.num_generation}")
-        grid.add_row("candidates", f"{status.finished} finished{failed}, at most {status.expected}")
-        grid.add_row("", ProgressBar(total=max(1, status.expected), completed=done, width=40))
+        grid.add_row("trained", f"{status.trained} trainings of {status.candidates} candidates{failed}")
+        grid.add_row("", ProgressBar(total=max(1, status.budget), completed=status.spent, width=40))
         grid.add_row("devices busy", f"{status.busy} of {status.devices}")
-    if status.best_psnr is not None:
+    if status.front:
         bicubic = f" (bicubic {status.bicubic_psnr:.3f})" if status.bicubic_psnr is not None else ""
-        grid.add_row("best PSNR-Y", f"{status.best_psnr:.3f} dB, candidate {status.best_id}{bicubic}")
+        best = status.front[0]
+        grid.add_row("best PSNR-Y", f"{best.psnr:.3f} ± {best.error:.3f} dB, candidate {best.id}{bicubic}")
     grid.add_row("time left", duration(status.eta_s))
     return grid
 

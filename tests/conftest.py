@@ -1,5 +1,7 @@
 """What several test files are given."""
 
+import os
+
 import pytest
 
 from esr_ray.native.library import Library, NativeUnavailable, load_library
@@ -25,3 +27,12 @@ def block_types():
     BLOCK_TYPES.update(before)
     for cached in (parse_block, block_cost, reference_block_params):
         cached.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """A new path for a journal, at each call. What is synced does not matter there, and costs time."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(os, "fsync", lambda descriptor: None)
+    yield lambda: tmp_path_factory.mktemp("run") / "journal.jsonl"
+    patch.undo()

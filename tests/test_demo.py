@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from esr_ray.runs.history import replay
-from esr_ray.runs.journal import read_journal
+from esr_ray.runs.record import read_history
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,10 +21,10 @@ def test_demo_beats_bicubic_by_0_8_db_on_pictures_that_nothing_has_seen(tmp_path
     command += ["--set", f"output.dir={tmp_path}", "--set", "output.name=demo"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    history = replay(read_journal(tmp_path / "demo" / "journal.jsonl")[0])
-    distinct = {one.arch for one in history.candidates.values() if history.attempts(one.id)}
+    state = read_history(tmp_path / "demo" / "journal.jsonl").state
+    distinct = {state.jobs[job].candidate.arch for job in state.outcomes}
     assert len(distinct) >= 16
-    assert {one.generation for one in history.candidates.values()} == {0, 1, 2, 3}
+    assert not state.pending
     result = json.loads((tmp_path / "demo" / "result.json").read_text())
     (report,) = result["full_training"]["sets"]
     assert report["name"] == "test"

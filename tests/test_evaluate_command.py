@@ -27,8 +27,10 @@ from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import parameter_shapes
 from esr_ray.networks.spec import NetworkSpec
 from esr_ray.runs import folder as folder_module
+from esr_ray.runs.events import TrainingEnded
 from esr_ray.runs.folder import RunFolder, create
 from esr_ray.runs.journal import Journal
+from esr_ray.runs.record import Record
 from esr_ray.runtime import inference
 from esr_ray.space.counts import mult_adds_720p, network_cost
 from esr_ray.space.user_block import load_user_block
@@ -36,6 +38,7 @@ from esr_ray.training.checkpoint import checkpoint_bytes
 from esr_ray.training.ensemble import SelfEnsemble
 from esr_ray.training.evaluation import to_input
 from esr_ray.training.plain import PlainNetwork
+from esr_ray.training.result import Seconds
 
 SET5 = Path(__file__).parents[2] / "shared" / "data" / "set5"
 SPEC = NetworkSpec(("S_1_4_8", "C_1_4_4"), 8, 2, "bicubic")
@@ -197,7 +200,9 @@ def test_a_runs_network_is_evaluated_with_the_runs_own_blocks(tmp_path, pictures
     parameters = PlainNetwork(spec, TrainingConfig(steps=1), seed=1).parameters()
     run.checkpoint("final").write_bytes(checkpoint_bytes(parameters, spec))
     with Journal(run.journal) as journal:
-        journal.append("trained", {"network": "final", "arch": list(spec.arch)})
+        Record(journal).append(
+            TrainingEnded(None, spec.arch, {}, str(run.checkpoint("final")), Seconds(0.0, 0.0, 0.0), ())
+        )
     command = [sys.executable, "-m", "esr_ray.evaluate", "--benchmarks", str(pictures), "--format", "json"]
     command += ["--cache-dir", str(tmp_path)]
     networks = []

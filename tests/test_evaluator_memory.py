@@ -11,12 +11,13 @@ import pytest
 import ray
 
 from esr_ray.config.load import check_config
-from esr_ray.evolution.evolve import ask
-from esr_ray.evolution.population import State
-from esr_ray.runtime.backend import Failed, Finished, Lost
 from esr_ray.runtime.placement import Placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
+from esr_ray.search.backend import Done
+from esr_ray.search.events import Failed, Lost
+from esr_ray.search.make import make_algorithm
+from esr_ray.search.state import State
 from esr_ray.space.space import make_space
 from esr_ray.tasks.super_resolution import plan_pictures
 
@@ -58,12 +59,12 @@ def test_memory_stays_bounded_over_200_candidates(tmp_path: Path) -> None:
     try:
         setup = WorkerSetup(config, "CPU", plan_pictures(config), ())
         backend = RayBackend(setup, Placement("CPU", "CPU", 1, ""), lines.append)
-        backend.submit(ask(State(), make_space(config.space, 2), config.evolution, seed=0))
+        backend.submit(make_algorithm(config, make_space(config.space, 2)).ask(State(), 200))
         ended = 0
         while ended < 200:
             event = backend.next_event(1.0)
             assert not isinstance(event, Failed | Lost), event
-            ended += isinstance(event, Finished)
+            ended += isinstance(event, Done)
         backend.cancel()
     finally:
         done.set()

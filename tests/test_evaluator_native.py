@@ -30,13 +30,13 @@ def _library() -> None:
 # A process of its own: an evaluator takes a core for itself, and its memory is that of its process.
 MANY = """
 import json, sys
-from types import SimpleNamespace
 
 import numpy as np
 
 from esr_ray.config.load import check_config
 from esr_ray.runtime import evaluator as module
 from esr_ray.runtime.setup import WorkerSetup
+from esr_ray.search.job import Candidate, Job
 from esr_ray.space.genome import decode
 from esr_ray.space.sample import sample_genome
 from esr_ray.space.space import make_space
@@ -60,7 +60,7 @@ config = check_config(
     },
     "test",
 )
-# There is no cluster: a reference is the generation itself.
+# There is no cluster: a reference is what it refers to.
 module.ray.get = lambda reference: reference
 evaluator = module.Evaluator(WorkerSetup(config, "CPU", plan_pictures(config), ()))
 
@@ -77,11 +77,13 @@ def counting(*arguments, **keys):
 _CellGraphExecutor.compile = counting
 
 space, rng = make_space(config.space, config.task.scale), np.random.default_rng(0)
-archs = {}
-while len(archs) < count:
-    archs.setdefault(decode(sample_genome(space, rng)))
-for number, arch in enumerate(archs):
-    reply = evaluator.train([{number: SimpleNamespace(arch=arch)}], number)
+genomes = {}
+while len(genomes) < count:
+    genome = sample_genome(space, rng)
+    genomes.setdefault(decode(genome), genome)
+for number, (arch, genome) in enumerate(genomes.items()):
+    job = Job(number, Candidate(number, genome, arch, "random", (), 0, 0), config.fast_training.steps, 0)
+    reply = evaluator.train([{number: job}], number)
     trained = reply.trained
     print(
         json.dumps(
@@ -168,7 +170,7 @@ SEARCH = {
 
 @dataclass(frozen=True)
 class Ended:
-    """A search's first generation: architectures, fitness in dB, and what computed it, by id."""
+    """A search's first generation: architectures, fitness in dB, and what computed it, by job."""
 
     archs: dict[int, list[str]]
     fitness: dict[int, float]
@@ -192,9 +194,9 @@ def searched(home: Path, kernels: str) -> Ended:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     events = read_journal(home / kernels / "journal.jsonl")[0]
-    archs = {one["id"]: one["arch"] for one in events if one["event"] == "asked" and one["generation"] == 0}
+    archs = {one["job"]: one["birth"]["arch"] for one in events if one["event"] == "asked" and one["batch"] == 0}
     finished = [one for one in events if one["event"] == "finished"]
-    fitness = {one["id"]: one["psnr_y"] for one in finished if one["id"] in archs}
+    fitness = {one["job"]: one["psnr_y"] for one in finished if one["job"] in archs}
     return Ended(archs, fitness, {one["kernels"] for one in finished})
 
 

@@ -2,99 +2,226 @@
 
 import ast
 import json
+from dataclasses import asdict
 
 import pytest
+from strategies import small_space
 
-from esr_ray.evolution.population import Candidate, Individual
+from esr_ray.config.load import check_config
+from esr_ray.errors import UserError
 from esr_ray.metrics import Quality
-from esr_ray.runs.history import Outcome, candidate_event, candidate_from_event, replay
+from esr_ray.runs.events import (
+    Asked,
+    Closed,
+    Dropped,
+    Failed,
+    Finished,
+    Lost,
+    Reported,
+    Resumed,
+    Retried,
+    RunBegan,
+    Started,
+    TrainingBegan,
+    TrainingEnded,
+    Validated,
+    decode,
+    encode,
+)
+from esr_ray.runs.history import replay
+from esr_ray.runs.journal import Journal
 from esr_ray.runs.population import population_lines
+from esr_ray.runs.record import Record, read_history
 from esr_ray.runs.result import closing_line, report_rows, result_json
+from esr_ray.search.events import Birth
+from esr_ray.search.job import Candidate, Outcome
+from esr_ray.search.make import make_algorithm
 from esr_ray.space.genome import Genome
+from esr_ray.training.result import DeviceCost, Seconds
+
+SECONDS = Seconds(1.0, 2.0, 0.5)
 
 
-def candidate(number, generation=0, same_as=None):
-    genome = Genome((True, False, True), ("S_1_4_4", f"S_1_8_{number + 1}", "C_1_4_8"))
-    parents = () if generation == 0 else (0, 1)
-    return Candidate(number, generation, genome, ("S_1_4_4", "C_1_4_8"), "random", parents, 12_345, 6_789_000, same_as)
+def block(number):
+    return f"S_1_8_{number + 1}"
 
 
-def asked(one):
-    return {"event": "asked", **candidate_event(one)}
+def candidate(number):
+    genome = Genome((True, False, True), ("S_1_4_4", block(number), "C_1_4_8"))
+    return Candidate(number, genome, ("S_1_4_4", "C_1_4_8"), "random", (), 12_345, 6_789_000)
 
 
-def finished(number, psnr=30.0):
-    figures = {"psnr_y": psnr, "psnr_rgb": psnr - 1, "ssim_y": 0.9, "params": 12_345, "mult_adds": 6_789_000}
-    seconds = {"compile": 1.0, "steps": 2.0, "evaluation": 0.5}
-    return {"event": "finished", "id": number, **figures, "seconds": seconds, "curve": [[1, 0.5]]}
+def asked(job, number=None, steps=5, **more):
+    """A first job of a candidate where `number` is not given, else a further one."""
+    about = {"job": job, "candidate": job if number is None else number, "steps": steps, "seed": 3, "batch": 0, **more}
+    if number is not None:
+        return Asked(**{"purpose": "promotion", **about})
+    genome = ((1, "S_1_4_4"), (0, block(job)), (1, "C_1_4_8"))
+    birth = Birth(genome, ("S_1_4_4", "C_1_4_8"), "random", (), 12_345, 6_789_000)
+    return Asked(purpose="birth", birth=birth, **about)
 
 
-def started(number):
-    return {"event": "started", "id": number, "device": "core 0", "node": "here", "attempt": 1}
+def finished(job, psnr=30.0, number=None, cost=None):
+    about = {} if cost is None else {"cost": cost}
+    of = job if number is None else number
+    return Finished(job, of, psnr, psnr - 1, 0.9, SECONDS, ((1, 0.5),), "plain", "core 0", "here", **about)
 
 
-def failed(number, reason="raised"):
-    return {"event": "failed", "id": number, "reason": reason}
+def started(job):
+    return Started(job, "core 0", "here", 1)
 
 
-def lost(number):
-    return {"event": "lost", "id": number, "reason": "died"}
+def births(count):
+    return [asked(job) for job in range(count)]
 
 
-def test_candidates_come_back_as_they_were():
-    for one in (candidate(0), candidate(7, 2, same_as=3)):
-        event = json.loads(json.dumps(candidate_event(one)))
-        assert candidate_from_event(event) == one
-    history = replay([asked(candidate(0)), asked(candidate(1, 1))])
-    assert history.candidates == {0: candidate(0), 1: candidate(1, 1)}
+def test_candidates_and_jobs_come_back_as_they_were():
+    events = [asked(0), asked(1), finished(0), asked(2, 0, steps=15, batch=2)]
+    history = replay(decode(json.loads(json.dumps(encode(one)))) for one in events)
+    assert history.state.candidates == {0: candidate(0), 1: candidate(1)}
+    assert {job: (one.candidate.id, one.steps) for job, one in history.state.jobs.items()} == {
+        **{0: (0, 5), 1: (1, 5)},
+        2: (0, 15),
+    }
+    assert history.state.jobs[2].purpose == "promotion"
+    assert history.state.jobs[2].batch == 2
+    assert history.state == replay(events).state
+
+
+EVERY_KIND = [
+    RunBegan(3, "here", {"ray": "2"}, {"cpu": "x"}, "abc", {"seed": 3}),
+    asked(0),
+    asked(1, 0),
+    started(0),
+    finished(0),
+    finished(1, cost=DeviceCost(0.1, 0.01, 5.0), number=0),
+    Failed(2, "raised"),
+    Lost(2, "died"),
+    Dropped(3),
+    Retried(2),
+    Resumed(True),
+    TrainingBegan(5, 2, "front_01"),
+    Validated(5, 30.0, 29.0, 0.9),
+    TrainingEnded(None, ("S_1_4_4",), {"steps": 3}, "checkpoints/final.ckpt", SECONDS, ((1, 0.5),), "plain"),
+    Reported([{"name": "Set5"}], 2.0, [{"name": "test"}]),
+    Closed("error", "the disk is full"),
+]
+
+
+def test_every_kind_of_event_comes_back_from_the_journal_as_it_was(tmp_path):
+    with Journal(tmp_path / "j") as journal:
+        for event in EVERY_KIND:
+            content = encode(event)
+            journal.append(content.pop("event"), content, sync=False)
+    with Journal(tmp_path / "j") as journal:
+        assert [decode(line) for line in journal.found] == EVERY_KIND
+
+
+def test_what_a_later_version_adds_to_an_event_passes():
+    content = {**encode(finished(0)), "more": 1}
+    content["seconds"]["more"] = 2
+    assert decode(content) == finished(0)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"event": "something"}, r"'something': .*'asked'"),
+        ({"psnr_y": "x"}, r"'finished': finished\.psnr_y: "),
+        ({"seconds": None}, r"'finished': finished\.seconds: "),
+    ],
+)
+def test_what_is_no_event_of_this_version_is_told_in_one_line(tmp_path, change, told):
+    """It may decide what the search does next: read past, the state would be another one than was recorded."""
+    content = {**encode(finished(0)), **change}
+    with Journal(tmp_path / "j") as journal:
+        journal.append("run", {"seed": 3})
+        journal.append(content.pop("event"), content)
+    with pytest.raises(UserError, match=r"j, event 2: is not one that this version knows: " + told) as caught:
+        read_history(tmp_path / "j")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [finished(0), Failed(1, "raised"), Dropped(1), Retried(0), asked(2, 7)],
+    ids=["ended before", "never asked for", "never asked for, dropped", "has not failed", "of no candidate"],
+)
+def test_an_event_that_cannot_follow_is_told_in_one_line(tmp_path, event):
+    with Journal(tmp_path / "j") as journal:
+        record = Record(journal)
+        for one in (asked(0), finished(0)):
+            record.append(one)
+        content = encode(event)
+        journal.append(content.pop("event"), content)
+    with pytest.raises(UserError, match=r"j, event 3: cannot follow on those before it: .*; restore the file") as caught:
+        read_history(tmp_path / "j")
+    assert "\n" not in str(caught.value)
+    with Journal(tmp_path / "j") as journal, pytest.raises(UserError, match="event 3"):
+        Record(journal)
+
+
+def test_a_record_goes_on_where_it_was_left(tmp_path):
+    events = [RunBegan(3), *births(2), started(0), started(1), finished(0)]
+    for event in events:
+        with Journal(tmp_path / "j") as journal:
+            record = Record(journal)
+            record.append(event)
+    assert record.history.state == replay(events).state == read_history(tmp_path / "j").state
+    assert (record.attempts(0), record.attempts(1), record.attempts(2)) == (1, 1, 0)
+    assert record.history.under_way == {1}
 
 
 def test_outcomes_are_those_of_each_end():
-    history = replay([finished(0, 31.5), failed(1, "diverged"), failed(2), finished(2)])
-    assert history.attempts(0) == [Outcome(Quality(31.5, 30.5, 0.9))]
-    assert history.attempts(1) == [Outcome(None, "diverged")]
-    assert [one.fitness for one in history.attempts(2)] == [None, 30.0]
-    assert history.attempts(3) == []
-    assert history.failed == [1]
-    assert set(history.finished) == {0, 2}
+    events = [*births(4), finished(0, 31.5), Failed(1, "diverged"), Failed(2, "raised"), Retried(2), finished(2)]
+    state = replay(events).state
+    assert state.outcomes == {
+        0: Outcome(0, Quality(31.5, 30.5, 0.9)),
+        1: Outcome(1, reason="diverged"),
+        2: Outcome(2, Quality(30.0, 29.0, 0.9)),
+    }
+    assert state.failed == {1}
+    assert state.pending == {3}
+
+
+def test_outcomes_are_in_the_order_in_which_they_were_told():
+    assert list(replay([*births(3), finished(2), finished(0), Failed(1, "raised")]).state.outcomes) == [2, 0, 1]
+
+
+def test_what_a_network_costs_on_its_device_is_kept():
+    cost = DeviceCost(0.02, 0.001, 40.0)
+    state = replay([*births(1), decode(json.loads(json.dumps(encode(finished(0, cost=cost)))))]).state
+    assert state.outcomes[0].cost == cost
+
+
+def test_a_dropped_job_has_ended_without_a_result_and_has_not_failed():
+    state = replay([*births(1), Dropped(0)]).state
+    assert (state.pending, state.failed, state.outcomes[0].quality) == (frozenset(), frozenset(), None)
 
 
 def test_under_way_is_what_began_and_did_not_end():
-    events = [started(0), started(1), started(2), started(3), finished(0), failed(1), lost(2), started(2)]
-    history = replay(events)
+    events = [*births(5), *map(started, range(5)), finished(0), Failed(1, "raised"), Lost(2, "died"), Dropped(4)]
+    history = replay([*events, started(2)])
     assert history.under_way == {2, 3}
-    assert history.starts == {0: 1, 1: 1, 2: 2, 3: 1}
-    assert replay([*events, lost(2)]).under_way == {3}
+    assert history.starts == {0: 1, 1: 1, 2: 2, 3: 1, 4: 1}
+    assert replay([*events, started(2), Lost(2, "died")]).under_way == {3}
 
 
 def test_lost_is_no_end():
-    assert replay([started(0), lost(0)]).attempts(0) == []
-
-
-def test_retries_are_kept_in_order():
-    events = [{"event": "retry", "id": 4, "before_generation": 2}, {"event": "retry", "id": 1, "before_generation": 3}]
-    assert replay(events).retries == [(4, 2), (1, 3)]
-
-
-def test_next_generation_is_the_first_that_was_not_asked():
-    assert replay([]).next_generation == 0
-    assert replay([asked(candidate(0)), asked(candidate(1, 2))]).next_generation == 3
+    history = replay([*births(1), started(0), Lost(0, "died")])
+    assert history.state.outcomes == {}
+    assert history.state.pending == {0}
 
 
 def test_run_is_open_again_once_it_was_resumed():
-    closed = {"event": "closed", "reason": "stopped"}
+    closed = Closed("stopped")
     assert replay([closed]).closed == closed
-    assert replay([closed, {"event": "resumed"}]).closed is None
+    assert replay([closed, Resumed()]).closed is None
 
 
 def test_run_and_trained_are_kept():
-    run, trained = {"event": "run", "seed": 3}, {"event": "trained", "id": 1, "sets": []}
-    history = replay([run, trained])
-    assert (history.run, history.trained) == (run, {"final": trained})
-
-
-def test_kinds_of_later_versions_pass():
-    assert replay([{"event": "something", "id": 1}]) == replay([])
+    history = replay([RunBegan(3), TRAINED])
+    assert (history.run, history.trained) == (RunBegan(3), {"final": TRAINED})
 
 
 # The population.
@@ -105,32 +232,43 @@ def individuals(*events):
 
 
 def test_population_says_of_each_what_became_of_it():
-    lines = individuals(
-        asked(candidate(2)), asked(candidate(0)), asked(candidate(1)), finished(1, 29.0), failed(0, "diverged")
-    )
-    assert [(one["id"], one["state"]) for one in lines] == [(0, "failed"), (1, "finished"), (2, "asked")]
-    assert lines[0]["reason"] == "diverged"
-    assert (lines[1]["psnr_y"], lines[1]["psnr_rgb"], lines[1]["ssim_y"]) == (29.0, 28.0, 0.9)
-    assert lines[1]["seconds"]["steps"] == 2.0
-    assert "psnr_y" not in lines[0]
+    lines = individuals(*births(4), finished(1, 29.0), Failed(0, "diverged"), Dropped(3))
+    assert [(one["id"], one["state"]) for one in lines] == [
+        *((0, "failed"), (1, "finished"), (2, "asked")),
+        (3, "stopped"),
+    ]
+    ((failed,), (training,), (waits,), _) = (one["trainings"] for one in lines)
+    assert failed["reason"] == "diverged"
+    assert (training["psnr_y"], training["psnr_rgb"], training["ssim_y"]) == (29.0, 28.0, 0.9)
+    assert training["seconds"] == asdict(SECONDS)
+    assert (training["steps"], training["seed"], training["purpose"]) == (5, 3, "birth")
+    assert "psnr_y" not in failed
+    assert "psnr_y" not in waits
     assert lines[2]["genome"] == [[1, "S_1_4_4"], [0, "S_1_8_3"], [1, "C_1_4_8"]]
     assert all(one["params"] == 12_345 and one["mult_adds"] == 6_789_000 for one in lines)
 
 
-def test_duplicates_have_the_figures_of_what_they_are_the_same_as():
-    lines = individuals(
-        *(asked(candidate(0)), asked(candidate(1)), asked(candidate(2, 1, 0)), asked(candidate(3, 1, 1))),
-        *(finished(0, 31.0), failed(1, "raised")),
+def test_population_has_a_training_of_each_length_and_seed():
+    (line,) = individuals(
+        *(asked(0), finished(0, 29.0), asked(1, 0, steps=15), finished(1, 30.0, 0)),
+        *(asked(2, 0, steps=15, purpose="race", seed=4), Failed(2, "diverged")),
     )
-    assert (lines[2]["state"], lines[2]["psnr_y"], lines[2]["same_as"], lines[2]["id"]) == ("finished", 31.0, 0, 2)
-    assert (lines[3]["state"], lines[3]["reason"]) == ("failed", "raised")
+    assert [(one["job"], one["steps"], one["seed"], one["purpose"], one["state"]) for one in line["trainings"]] == [
+        *((0, 5, 3, "birth", "finished"), (1, 15, 3, "promotion", "finished")),
+        (2, 15, 4, "race", "failed"),
+    ]
+    assert [one.get("psnr_y") for one in line["trainings"]] == [29.0, 30.0, None]
+    # It has results, whatever became of one more.
+    assert line["state"] == "finished"
 
 
 def test_population_has_the_last_end_of_what_was_tried_again():
-    (line,) = individuals(asked(candidate(0)), failed(0), finished(0, 31.0))
-    assert (line["state"], line["psnr_y"]) == ("finished", 31.0)
-    (line,) = individuals(asked(candidate(0)), failed(0), failed(0, "again"))
-    assert (line["state"], line["reason"]) == ("failed", "again")
+    (line,) = individuals(asked(0), Failed(0, "raised"), Retried(0), finished(0, 31.0))
+    (training,) = line["trainings"]
+    assert (line["state"], training["psnr_y"]) == ("finished", 31.0)
+    (line,) = individuals(asked(0), Failed(0, "raised"), Retried(0), Failed(0, "again"))
+    (training,) = line["trainings"]
+    assert (line["state"], training["reason"]) == ("failed", "again")
 
 
 def test_population_of_nobody_is_an_empty_file():
@@ -139,10 +277,10 @@ def test_population_of_nobody_is_an_empty_file():
 
 def test_validations_are_those_up_to_where_a_training_went_on():
     def validated(*steps):
-        return [{"event": "validated", "network": "final", "step": step, "psnr_y": 30.0 + step} for step in steps]
+        return [Validated(step, 30.0 + step, 0.0, 0.0) for step in steps]
 
-    begun = [{"event": "begun", "network": "final", "step": step} for step in (0, 20)]
-    other = {"event": "validated", "network": "network_01", "step": 5, "psnr_y": 1.0}
+    begun = [TrainingBegan(step, 1) for step in (0, 20)]
+    other = Validated(5, 1.0, 0.0, 0.0, "network_01")
     first = [begun[0], *validated(10, 20, 30), other]
     assert replay(first).validated == {"final": {10: 40.0, 20: 50.0, 30: 60.0}, "network_01": {5: 1.0}}
     assert replay([*first, begun[1]]).validated["final"] == {10: 40.0, 20: 50.0}
@@ -154,16 +292,13 @@ def test_validations_are_those_up_to_where_a_training_went_on():
 
 FIGURES = {"psnr_y": 31.0, "psnr_rgb": 29.0, "ssim_y": 0.91}
 BICUBIC = {"psnr_y": 28.5, "psnr_rgb": 27.0, "ssim_y": 0.85}
-TRAINED = {
-    "event": "trained",
-    "id": 0,
-    "checkpoint": "checkpoints/final.ckpt",
-    "arch": ["S_1_4_4", "C_1_4_8"],
-    "seconds": {"compile": 1.0, "steps": 2.0, "evaluation": 0.0},
-}
-REPORTED = {
-    "event": "reported",
-    "sets": [
+TRAINED = TrainingEnded(
+    0, ("S_1_4_4", "C_1_4_8"), {"steps": 3}, "checkpoints/final.ckpt", Seconds(1.0, 2.0, 0.0), ((3, 0.5),)
+)
+REPORTED = Reported(
+    [],
+    1.0,
+    [
         {
             "name": "test",
             "network": FIGURES,
@@ -171,45 +306,92 @@ REPORTED = {
             "pictures": [{"name": "cat", "network": FIGURES, "bicubic": BICUBIC}],
         }
     ],
-}
+)
+
+
+def algorithm(**evolution):
+    """With a space of its own: candidates are those of `births`, three nodes of which two are active."""
+    space = {"node_num": 3, "min_active": 1, "block_types": ["S", "C"], "conv_num": [1], "growth_rate": [4, 8]}
+    content = {"data": {"hr": "x"}, "space": space, "fast_training": {"steps": 5}, "evolution": evolution}
+    config = check_config(content, "test")
+
+    class Whatever:
+        """Holds every genome: what is legal is for others to test."""
+
+        def __getattr__(self, name):
+            return getattr(small_space(), name)
+
+        def holds(self, genome):
+            return True
+
+    return make_algorithm(config, Whatever())
+
+
+def result_of(history, labels=None):
+    made = algorithm()
+    return json.loads(result_json(made, made.verdict(history.state), labels or {}, history))
 
 
 def test_closing_line_reads_as_that_of_the_reference():
-    line = closing_line(Individual(candidate(12), 30.123456789), replay([]))
+    verdict = algorithm().verdict(replay([*births(13), finished(12, 30.123456789)]).state)
+    line = closing_line(verdict)
     values, _, units = line.removeprefix("Best values: ").partition("  (")
     assert line.startswith("Best values: ")
     assert ast.literal_eval(values) == [
-        {"worker_id": 12, "performance": {"flops": 0.007, "params": 12.345, "PSNR": 30.123456789}}
+        {"worker_id": 12, "performance": {"flops": 0.007, "params": 12.345, "PSNR": pytest.approx(30.123456789)}}
     ]
     assert units.startswith("flops: G mult-adds for a 1280x720 output; params: thousands; PSNR: dB on Y")
     assert "\n" not in line
 
 
 def test_result_holds_the_best_and_the_report():
-    best = Individual(candidate(3, 1), 30.5)
-    content = json.loads(result_json(best, replay([TRAINED, REPORTED])))
-    assert content["best"] == {
+    events = [*births(4), finished(3, 30.5), finished(1, 29.5), finished(0, 29.0)]
+    content = result_of(replay([*events, TRAINED, REPORTED]), {"final": 3})
+    best = content["best"]
+    assert {**best, "fitness_psnr_y": None, "standard_error": None} == {
         "id": 3,
         "arch": ["S_1_4_4", "C_1_4_8"],
         "params": 12_345,
         "mult_adds_1280x720": 6_789_000,
-        "fitness_psnr_y": 30.5,
-        "generation": 1,
-        "parents": [0, 1],
+        "fitness_psnr_y": None,
+        "standard_error": None,
+        "steps": 5,
+        "trainings": 1,
+        "parents": [],
         "operator": "random",
     }
+    assert 29.0 < best["fitness_psnr_y"] <= 30.5
+    assert best["standard_error"] > 0
+    assert [one["id"] for one in content["runners_up"]] == [1, 0]
+    assert [one["steps"] for one in content["noise_db"]] == [5]
+    assert 0 < content["confidence"] < 1
     assert content["full_training"] == {
-        "checkpoint": TRAINED["checkpoint"],
-        "seconds": TRAINED["seconds"],
-        "sets": REPORTED["sets"],
+        "id": 3,
+        "checkpoint": TRAINED.checkpoint,
+        "seconds": asdict(TRAINED.seconds),
+        "sets": REPORTED.sets,
     }
-    assert "full_training" not in json.loads(result_json(best, replay([])))
+    assert "full_training" not in result_of(replay(events))
+
+
+def test_result_has_the_reports_of_several_networks_by_their_labels():
+    labels = {"front_00": 1, "front_01": 0}
+    trained = [
+        TrainingEnded(one, TRAINED.arch, {}, f"checkpoints/{label}.ckpt", SECONDS, (), network=label)
+        for label, one in labels.items()
+    ]
+    content = result_of(replay([*births(2), finished(0), finished(1, 31.0), *trained]), labels)
+    assert "full_training" not in content
+    assert {label: (one["id"], one["checkpoint"]) for label, one in content["full_trainings"].items()} == {
+        "front_00": (1, "checkpoints/front_00.ckpt"),
+        "front_01": (0, "checkpoints/front_01.ckpt"),
+    }
 
 
 def test_result_leaves_out_the_report_of_an_older_winner():
-    best = Individual(candidate(3, 1), 30.5)
-    older = {**TRAINED, "arch": ["S_1_4_4"]}
-    assert "full_training" not in json.loads(result_json(best, replay([older, REPORTED])))
+    older = TrainingEnded(0, ("S_1_4_4",), {}, "checkpoints/final.ckpt", SECONDS, ())
+    content = result_of(replay([*births(4), finished(3), older, REPORTED]), {"final": 3})
+    assert "full_training" not in content
 
 
 def test_a_new_full_training_makes_the_report_void():
@@ -217,16 +399,20 @@ def test_a_new_full_training_makes_the_report_void():
     assert replay([TRAINED, REPORTED, TRAINED]).reported == {}
 
 
+def of_network(label):
+    return [decode({**encode(event), "network": label}) for event in (TRAINED, REPORTED)]
+
+
 def test_networks_are_told_apart_by_their_labels():
-    one, two = ({**event, "network": "network_00"} for event in (TRAINED, REPORTED))
-    history = replay([TRAINED, REPORTED, one, two, {**TRAINED, "network": "network_00"}])
+    one, two = of_network("network_00")
+    history = replay([TRAINED, REPORTED, one, two, one])
     assert set(history.trained) == {"final", "network_00"}
     assert set(history.reported) == {"final"}
     assert report_rows(replay([one, two]), "network_00") == report_rows(replay([TRAINED, REPORTED]))
     assert report_rows(replay([one, two])) == []
 
 
-@pytest.mark.parametrize("events", [[], [finished(0)]])
+@pytest.mark.parametrize("events", [[], [*births(1), finished(0)]])
 def test_report_of_nothing_trained_is_empty(events):
     assert report_rows(replay(events)) == []
 

@@ -25,8 +25,8 @@ contents = st.dictionaries(
 )
 SOME = [
     ("run", {"seed": 1}),
-    ("asked", {"id": 0, "arch": ["S_4_8_8"]}),
-    ("finished", {"id": 0, "psnr_y": 30.25, "é": "ü\n"}),
+    ("asked", {"job": 0, "candidate": 0, "birth": {"arch": ["S_4_8_8"]}}),
+    ("finished", {"job": 0, "psnr_y": 30.25, "é": "ü\n"}),
 ]
 
 
@@ -71,8 +71,8 @@ def test_events_are_on_the_disk_when_append_returns(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append((tmp_path / "j").read_bytes().count(b"\n")))
     with Journal(tmp_path / "j") as journal:
-        journal.append("finished", {"id": 0})
-        journal.append("started", {"id": 1}, sync=False)
+        journal.append("finished", {"job": 0})
+        journal.append("started", {"job": 1}, sync=False)
         assert synced == [1]
         assert len(read_journal(tmp_path / "j")[0]) == 2
         journal.sync()
@@ -148,8 +148,19 @@ def test_another_format_is_told(file, monkeypatch):
     monkeypatch.setattr("esr_ray.runs.journal.FORMAT", 7)
     write(file, SOME)
     monkeypatch.undo()
-    with pytest.raises(UserError, match="line 1: has format 7, this version reads 1"):
+    with pytest.raises(UserError, match="line 1: has format 7, this version reads 1 to 2$"):
         read_journal(file)
+
+
+def test_journals_of_the_format_before_are_read_and_go_on_in_this_one(file, monkeypatch):
+    monkeypatch.setattr("esr_ray.runs.journal.FORMAT", 1)
+    write(file, SOME)
+    monkeypatch.undo()
+    with Journal(file) as journal:
+        assert [one["v"] for one in journal.found] == [1, 1, 1]
+        journal.append("closed", {"reason": "finished"})
+    assert [one["v"] for one in read_journal(file)[0]] == [1, 1, 1, FORMAT]
+    assert FORMAT == 2
 
 
 def test_missing_journal_is_told(tmp_path):
@@ -168,11 +179,11 @@ def test_full_disk_keeps_what_was_written_and_is_told(tmp_path):
         from esr_ray.runs.journal import Journal, read_journal
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         journal = Journal(Path({str(path)!r}))
-        journal.append("finished", {{"id": 0}})
+        journal.append("finished", {{"job": 0}})
         resource.setrlimit(resource.RLIMIT_FSIZE, (300, resource.RLIM_INFINITY))
         for number in (1, 2):
             try:
-                journal.append("finished", {{"id": number, "curve": [0.5] * 200}})
+                journal.append("finished", {{"job": number, "curve": [0.5] * 200}})
             except UserError as error:
                 print(error)
         journal.append("closed", {{"reason": "error"}})
@@ -194,11 +205,11 @@ def test_disk_that_fills_up_while_syncing_is_told(tmp_path, monkeypatch, number)
         raise OSError(number, os.strerror(number))
 
     with Journal(tmp_path / "j") as journal:
-        journal.append("finished", {"id": 0})
+        journal.append("finished", {"job": 0})
         monkeypatch.setattr(os, "fsync", fail)
         with pytest.raises(UserError, match="the disk is full"):
-            journal.append("finished", {"id": 1})
-    assert [one["id"] for one in read_journal(tmp_path / "j")[0]] == [0]
+            journal.append("finished", {"job": 1})
+    assert [one["job"] for one in read_journal(tmp_path / "j")[0]] == [0]
 
 
 def test_other_errors_are_not_told_as_a_full_disk(tmp_path, monkeypatch):
@@ -208,7 +219,7 @@ def test_other_errors_are_not_told_as_a_full_disk(tmp_path, monkeypatch):
     with Journal(tmp_path / "j") as journal:
         monkeypatch.setattr(os, "fsync", fail)
         with pytest.raises(OSError, match="input/output error"):
-            journal.append("finished", {"id": 1})
+            journal.append("finished", {"job": 1})
 
 
 def test_lines_are_json_that_other_tools_read(file):

@@ -6,12 +6,14 @@ import pytest
 
 from esr_ray.config.load import check_config
 from esr_ray.errors import UserError
-from esr_ray.evolution.population import Candidate
 from esr_ray.runs.folder import RunFolder, create
-from esr_ray.runs.history import candidate_event
 from esr_ray.runs.journal import Journal
+from esr_ray.runs.record import Record
 from esr_ray.runs.searched import is_run, run_experiment_config, searched_networks
+from esr_ray.search.events import Finished, asked_event
+from esr_ray.search.job import Candidate, Job
 from esr_ray.space.genome import Genome
+from esr_ray.training.result import Seconds
 
 ARCHS = [("S_1_4_4",), ("G_2_4_8", "S_1_8_8"), ("C_1_4_8",)]
 REFERENCE = """\
@@ -30,16 +32,22 @@ def a_run(path, fitness, networks=(), blocks=None):
     if networks:
         content |= {"networks": networks, "pipeline": ["full_training"]}
     create(folder, check_config(content, "test"), blocks or {})
-    journal = Journal(folder.journal)
-    for index, psnr in enumerate(fitness):
-        arch = ARCHS[index]
-        genome = Genome((True,) * len(arch), arch)
-        candidate = Candidate(index, 0, genome, arch, "random", (), 1000, 10, None)
-        journal.append("asked", candidate_event(candidate))
-        if psnr is not None:
-            journal.append("finished", {"id": index, "psnr_y": psnr, "psnr_rgb": psnr, "ssim_y": 0.9})
-    journal.close()
+    with Journal(folder.journal) as journal:
+        record = Record(journal)
+        for index, psnr in enumerate(fitness):
+            ask(record, Candidate(index, Genome((True,) * len(ARCHS[index]), ARCHS[index]), ARCHS[index], "", (), 1, 1))
+            if psnr is not None:
+                finish(record, index, psnr)
     return path
+
+
+def ask(record, candidate, steps=5):
+    record.append(asked_event(Job(record.state.next_job, candidate, steps, 0), record.state.candidates))
+
+
+def finish(record, job, psnr):
+    candidate = record.state.jobs[job].candidate.id
+    record.append(Finished(job, candidate, psnr, psnr, 0.9, Seconds(0, 0, 0), (), "plain", "core 0", "here"))
 
 
 def test_the_best_of_a_run(tmp_path):
@@ -47,6 +55,21 @@ def test_the_best_of_a_run(tmp_path):
     assert is_run(run)
     assert searched_networks(run, 1) == [ARCHS[1]]
     assert searched_networks(run, 5) == [ARCHS[1], ARCHS[0]]
+
+
+def test_the_best_of_a_run_is_by_the_longest_evidence_there_is(tmp_path):
+    """The one that was best after a short training was trained for longer, and is not any more."""
+    run = a_run(tmp_path / "a", [30.0, 31.0, 30.9])
+    with Journal(RunFolder(run).journal) as journal:
+        record = Record(journal)
+        for one, psnr in ((1, 31.2), (2, 32.5)):
+            ask(record, record.state.candidates[one], steps=50)
+            finish(record, record.state.next_job - 1, psnr)
+    assert searched_networks(run, 1) == [ARCHS[2]]
+
+
+def test_of_equals_the_one_that_was_asked_for_first(tmp_path):
+    assert searched_networks(a_run(tmp_path / "a", [30.0, 31.0, 31.0]), 3) == [ARCHS[1], ARCHS[2], ARCHS[0]]
 
 
 def test_the_best_of_each_run_in_a_folder(tmp_path):
@@ -100,7 +123,7 @@ def test_what_holds_no_network_is_told(tmp_path, make, message):
 def test_a_run_that_cannot_be_read_is_told(tmp_path):
     run = a_run(tmp_path / "a", [30.0, 31.0])
     lines = RunFolder(run).journal.read_text().splitlines()
-    lines[1] = json.dumps({**json.loads(lines[1]), "id": 7})
+    lines[1] = json.dumps({**json.loads(lines[1]), "job": 7})
     RunFolder(run).journal.write_text("\n".join(lines) + "\n")
     with pytest.raises(UserError, match="journal"):
         searched_networks(run, 1)

@@ -20,7 +20,6 @@ from esr_ray.config.load import check_config
 from esr_ray.config.schema import RuntimeConfig
 from esr_ray.data.store import has_store
 from esr_ray.data.transfer import PART_BYTES, read_part
-from esr_ray.runtime.backend import BackendEvent, Failed, Lost, Started
 from esr_ray.runtime.evaluator import Evaluator, Ready, Reply
 from esr_ray.runtime.node import this_node
 from esr_ray.runtime.node_pictures import open_here
@@ -28,6 +27,8 @@ from esr_ray.runtime.placement import decide_placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.runtime.target import VISIBLE, logical_id, physical_ids
+from esr_ray.search.backend import BackendEvent, Began
+from esr_ray.search.events import Failed, Lost
 from esr_ray.tasks.super_resolution import cache_dir, open_pictures, plan_pictures, with_checksums
 
 pytestmark = pytest.mark.timeout(400)
@@ -71,14 +72,16 @@ def connect(nodes: Nodes) -> None:
 
 
 class Told:
-    """A candidate as far as the backend looks at it, and how long it takes."""
+    """A job as far as the backend looks at it, and how long it takes."""
+
+    steps = 3
 
     def __init__(self, id: int, seconds: float) -> None:
         self.id, self.seconds = id, seconds
 
 
 class Waits(Evaluator):
-    """Takes as long as its candidate says; the reply says where it was."""
+    """Takes as long as its job says; the reply says where it was."""
 
     def __init__(self, setup: WorkerSetup) -> None:
         self.setup = setup
@@ -86,8 +89,8 @@ class Waits(Evaluator):
     def ready(self) -> Ready:
         return Ready(f"NPU {os.environ[VISIBLE]}", this_node(), os.getpid(), "no kernels")
 
-    def train(self, references: Sequence[ray.ObjectRef], candidate_id: int) -> Reply:
-        time.sleep(ray.get(references[0])[candidate_id].seconds)
+    def train(self, references: Sequence[ray.ObjectRef], job_id: int) -> Reply:
+        time.sleep(ray.get(references[0])[job_id].seconds)
         (physical,) = physical_ids()
         return Reply(None, f"{this_node()} {physical} {logical_id(physical)}", 0.0)
 
@@ -127,7 +130,7 @@ def test_each_device_of_each_node_has_one_evaluator(nodes: Nodes) -> None:
     places = sorted(event.reason for event in ended(seen))
     # Physical ids are those of the node; within its process each is device 0.
     assert places == ["second 0 0", "second 1 0", "third 0 0", "third 1 0"]
-    started = sorted((event.node, event.device) for event in seen if isinstance(event, Started))
+    started = sorted((event.node, event.device) for event in seen if isinstance(event, Began))
     assert started == [("second", "NPU 0"), ("second", "NPU 1"), ("third", "NPU 0"), ("third", "NPU 1")]
 
 
@@ -139,7 +142,7 @@ def test_a_node_that_joins_is_used_and_what_a_removed_one_trained_is_lost_and_tr
     backend = backend_on(says, counts)
     # The first two never end where they are.
     backend.submit([Told(0, 600.0), Told(1, 600.0), Told(2, 1.0), Told(3, 1.0)])
-    events_until(backend, lambda events: sum(isinstance(event, Started) for event in events) == DEVICES)
+    events_until(backend, lambda events: sum(isinstance(event, Began) for event in events) == DEVICES)
     nodes.add("third")
     seen = events_until(backend, lambda events: len(ended(events)) == 2)
     assert [event.reason.split()[0] for event in ended(seen)] == ["third", "third"]
@@ -147,7 +150,7 @@ def test_a_node_that_joins_is_used_and_what_a_removed_one_trained_is_lost_and_tr
     nodes.remove("second")
     seen = events_until(backend, lambda events: sum(isinstance(event, Lost) for event in events) == 2)
     lost = [event for event in seen if isinstance(event, Lost)]
-    assert sorted(event.id for event in lost) == [0, 1]
+    assert sorted(event.job for event in lost) == [0, 1]
     assert all("second" in event.reason for event in lost)
     # What the search loop does with those that were lost.
     backend.submit([Told(0, 1.0), Told(1, 1.0)])

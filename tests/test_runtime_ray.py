@@ -62,10 +62,10 @@ def search(home: Path) -> Iterator[Callable[..., Command]]:
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
-    """Asked and finished records, by id, without times and hosts."""
+    """Asked and finished records, by job, without times and hosts."""
     kept = [event for event in events(folder) if event["event"] in ("asked", "finished")]
     plain = [{key: value for key, value in event.items() if key not in VOLATILE} for event in kept]
-    return sorted(plain, key=lambda event: (event["event"], event["id"]))
+    return sorted(plain, key=lambda event: (event["event"], event["job"]))
 
 
 @pytest.fixture(scope="module")
@@ -83,22 +83,28 @@ def uninterrupted(home: Path) -> Path:
 def test_two_workers_train_every_candidate_once(uninterrupted: Path, home: Path) -> None:
     finished = of_kind(uninterrupted, "finished")
     asked = of_kind(uninterrupted, "asked")
-    assert sorted(one["id"] for one in finished) == [one["id"] for one in asked if one["same_as"] is None]
-    assert len(finished) >= 6
+    assert sorted(one["job"] for one in finished) == [one["job"] for one in asked]
+    # Another network each: what was asked for before is not trained again.
+    assert len({tuple(one["birth"]["arch"]) for one in asked}) == len(finished) == 8
     assert len({one["device"] for one in of_kind(uninterrupted, "started")}) == min(2, len(os.sched_getaffinity(0)))
-    assert all(one["params"] == two["params"] for one in finished for two in asked if one["id"] == two["id"])
+    assert [one["batch"] for one in asked] == [0] * 4 + [1] * 4
     assert events(uninterrupted)[-1]["reason"] == "finished"
     last_line = (home / "uninterrupted-output.txt").read_text().strip().splitlines()[-1]
     best = max(finished, key=lambda one: one["psnr_y"])
-    assert last_line.startswith("Best values: [{'worker_id': ")
-    assert f"'PSNR': {best['psnr_y']}" in last_line
+    assert last_line.startswith(f"Best values: [{{'worker_id': {best['candidate']}, ")
+    named = json.loads((uninterrupted / "result.json").read_text())["best"]
+    assert named["id"] == best["candidate"]
+    assert f"'PSNR': {named['fitness_psnr_y']}" in last_line
 
 
 def test_run_folder_has_what_a_user_leaves_with(uninterrupted: Path) -> None:
     names = {path.name for path in uninterrupted.iterdir()}
-    assert names >= {"config.yml", "journal.jsonl", "population.jsonl", "tensorboard", "checkpoints", "result.json"}
+    assert names >= {"config.yml", "journal.jsonl", "population.jsonl", "front.json", "tensorboard", "checkpoints"}
+    assert "result.json" in names
     population = [json.loads(line) for line in (uninterrupted / "population.jsonl").read_text().splitlines()]
-    assert len(population) == 8
+    assert [one["state"] for one in population] == ["finished"] * 8
+    (front,) = json.loads((uninterrupted / "front.json").read_text())["front"]
+    assert front["id"] == json.loads((uninterrupted / "result.json").read_text())["best"]["id"]
     # The elite's weights, and no others.
     assert len(list((uninterrupted / "checkpoints").glob("candidate_*.ckpt"))) == 2
     assert list((uninterrupted / "pictures").glob("best_*.png"))
@@ -118,8 +124,8 @@ def test_a_search_on_native_kernels_says_so_in_its_records(
     assert {one["kernels"] for one in finished} == {name}
     assert {one["kernels"] for one in of_kind(uninterrupted, "finished")} == {"plain"}
     # The first generation is drawn before there is any fitness.
-    assert [one["arch"] for one in of_kind(folder, "asked")[:4]] == [
-        one["arch"] for one in of_kind(uninterrupted, "asked")[:4]
+    assert [one["birth"] for one in of_kind(folder, "asked")[:4]] == [
+        one["birth"] for one in of_kind(uninterrupted, "asked")[:4]
     ]
 
 
@@ -134,10 +140,10 @@ def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_records(
     assert first.wait() == 130
     assert f"--resume {folder}" in first.output()
     assert events(folder)[-1]["event"] == "closed"
-    before = {one["id"] for one in of_kind(folder, "finished")}
+    before = {one["job"] for one in of_kind(folder, "finished")}
     assert search("--resume", str(folder)).wait() == 0
     assert records(folder) == records(uninterrupted)
-    again = [one["id"] for one in of_kind(folder, "finished")]
+    again = [one["job"] for one in of_kind(folder, "finished")]
     assert len(again) == len(set(again)), "nothing finished is trained twice"
     assert before <= set(again)
 
@@ -153,7 +159,7 @@ def test_a_killed_command_leaves_a_run_that_resumes_to_the_same_records(
     second = search("--resume", str(folder))
     assert second.wait() == 0, second.output()
     assert records(folder) == records(uninterrupted)
-    finished = [one["id"] for one in of_kind(folder, "finished")]
+    finished = [one["job"] for one in of_kind(folder, "finished")]
     assert len(finished) == len(set(finished))
 
 
@@ -198,7 +204,7 @@ def test_the_winner_is_trained_reported_and_saved(home: Path, search: Callable[.
     assert command.wait() == 0, command.output()
     (trained,) = of_kind(folder, "trained")
     best = max(of_kind(folder, "finished"), key=lambda one: one["psnr_y"])
-    assert trained["id"] == best["id"]
+    assert trained["id"] == best["candidate"]
     (reported,) = of_kind(folder, "reported")
     (report,) = reported["sets"]
     assert len(report["pictures"]) == 3
@@ -209,7 +215,8 @@ def test_the_winner_is_trained_reported_and_saved(home: Path, search: Callable[.
 
     parameters, spec = load_checkpoint(folder / trained["checkpoint"])
     assert list(spec.arch) == trained["arch"]
-    assert sum(value.size for value in parameters.values()) == best["params"]
+    (asked,) = [one for one in of_kind(folder, "asked") if one["candidate"] == best["candidate"]]
+    assert sum(value.size for value in parameters.values()) == asked["birth"]["params"]
 
 
 def test_resume_does_only_what_differs(home: Path, search: Callable[..., Command]) -> None:
@@ -234,6 +241,6 @@ def test_resume_does_only_what_differs(home: Path, search: Callable[..., Command
 def test_dry_run_prints_the_plan_and_leaves_nothing(home: Path, search: Callable[..., Command]) -> None:
     command = search("tiny.yml", "--set", "output.name=dry", "--dry-run")
     assert command.wait() == 0, command.output()
-    for word in ("parameters", "evaluations", "devices", "time expected", "device-hours"):
+    for word in ("parameters", "short trainings", "devices", "time expected", "device-hours"):
         assert word in command.output()
     assert not (home / "dry").exists()

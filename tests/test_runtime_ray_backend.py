@@ -13,14 +13,16 @@ import ray
 
 from esr_ray.config.load import check_config
 from esr_ray.errors import UserError
-from esr_ray.evolution.evolve import ask
-from esr_ray.evolution.population import Candidate, State
-from esr_ray.runtime.backend import Failed, Finished, Lost, Started
 from esr_ray.runtime.evaluator import Evaluator, Ready, Reply
 from esr_ray.runtime.placement import Placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.runtime.target import VISIBLE
+from esr_ray.search.backend import BackendEvent, Began, Done
+from esr_ray.search.events import Failed, Lost
+from esr_ray.search.job import Job
+from esr_ray.search.make import make_algorithm
+from esr_ray.search.state import State
 from esr_ray.space.space import make_space
 from esr_ray.tasks.super_resolution import open_pictures, plan_pictures
 from esr_ray.training.kernels import Kernels
@@ -38,7 +40,7 @@ ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 class Scripted(Evaluator):
-    """Ends each candidate as its id says, and notes what it was given."""
+    """Ends each job as its fate says, and notes what it was given."""
 
     def __init__(self, setup: WorkerSetup) -> None:
         self.setup = setup
@@ -46,9 +48,9 @@ class Scripted(Evaluator):
     def ready(self) -> Ready:
         return Ready("scripted", "here", os.getpid(), "no kernels")
 
-    def train(self, references: Sequence[ray.ObjectRef], candidate_id: int) -> Reply:
+    def train(self, references: Sequence[ray.ObjectRef], job_id: int) -> Reply:
         given = f"{type(references).__name__} of {type(references[0]).__name__}"
-        held = ray.get(references[0])[candidate_id].fate
+        held = ray.get(references[0])[job_id].fate
         if held == "dies":
             os._exit(1)
         if held == "hangs":
@@ -66,10 +68,10 @@ class Broken(Scripted):
 
 
 class Told:
-    """A candidate as far as the backend looks at it: an id, and here what is to become of it."""
+    """A job as far as the backend looks at it: an id, its steps, and here what is to become of it."""
 
-    def __init__(self, id: int, fate: str) -> None:
-        self.id, self.fate = id, fate
+    def __init__(self, id: int, fate: str, steps: int = 3) -> None:
+        self.id, self.fate, self.steps = id, fate, steps
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +81,10 @@ def local_ray() -> Iterator[None]:
     ray.shutdown()
 
 
-def candidate() -> Candidate:
+def job() -> Job:
     config = check_config(CONFIG, "test")
-    return ask(State(), make_space(config.space, config.task.scale), config.evolution, config.seed)[0]
+    (first,) = make_algorithm(config, make_space(config.space, config.task.scale)).ask(State(), 1)
+    return first
 
 
 def scripted_backend(placement: Placement, **runtime: object) -> RayBackend:
@@ -89,11 +92,11 @@ def scripted_backend(placement: Placement, **runtime: object) -> RayBackend:
     return RayBackend(WorkerSetup(config, "CPU", plan_pictures(config), ()), placement, evaluator=Scripted)
 
 
-def outcomes(backend: RayBackend, count: int) -> list[Started | Finished | Failed | Lost]:
-    """Events until `count` candidates have ended."""
-    seen: list[Started | Finished | Failed | Lost] = []
+def outcomes(backend: RayBackend, count: int) -> list[BackendEvent]:
+    """Events until `count` jobs have ended."""
+    seen: list[BackendEvent] = []
     deadline = time.monotonic() + 120
-    while sum(not isinstance(event, Started) for event in seen) < count:
+    while sum(not isinstance(event, Began) for event in seen) < count:
         assert time.monotonic() < deadline, seen
         event = backend.next_event(0.5)
         if event is not None:
@@ -114,10 +117,10 @@ def test_evaluators_are_given_references_not_genomes() -> None:
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_raising_fails_and_dying_is_lost_and_the_next_candidate_is_trained() -> None:
+def test_raising_fails_and_dying_is_lost_and_the_next_job_is_done() -> None:
     backend = scripted_backend(ONE_CPU)
     backend.submit([Told(0, "raises"), Told(1, "dies"), Told(2, "ends")])
-    ended = [event for event in outcomes(backend, 3) if not isinstance(event, Started)]
+    ended = [event for event in outcomes(backend, 3) if not isinstance(event, Began)]
     backend.cancel()
     assert [type(event) for event in ended] == [Failed, Lost, Failed]
     assert "it was told to" in ended[0].reason
@@ -125,12 +128,12 @@ def test_raising_fails_and_dying_is_lost_and_the_next_candidate_is_trained() -> 
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_a_candidate_that_hangs_fails_at_its_deadline() -> None:
+def test_a_job_that_hangs_fails_at_its_deadline() -> None:
     backend = scripted_backend(ONE_CPU, candidate_timeout_s=2.0)
     backend.submit([Told(0, "hangs"), Told(1, "ends")])
-    ended = [event for event in outcomes(backend, 2) if not isinstance(event, Started)]
+    ended = [event for event in outcomes(backend, 2) if not isinstance(event, Began)]
     backend.cancel()
-    assert [event.id for event in ended] == [0, 1]
+    assert [event.job for event in ended] == [0, 1]
     assert "deadline" in ended[0].reason
 
 
@@ -170,7 +173,7 @@ def test_a_device_on_which_none_starts_does_not_end_the_search() -> None:
     # Nor is it tried again as if it had just joined.
     backend._looked = 0.0
     backend.submit([Told(1, "ends"), Told(2, "ends")])
-    assert [event.id for event in outcomes(backend, 2) if isinstance(event, Failed)] == [1, 2]
+    assert [event.job for event in outcomes(backend, 2) if isinstance(event, Failed)] == [1, 2]
     backend.cancel()
     assert counts == [1]
     assert len(said) == 3, "what computes, a start that failed, the giving up"
@@ -179,7 +182,7 @@ def test_a_device_on_which_none_starts_does_not_end_the_search() -> None:
 
 @pytest.mark.usefixtures("local_ray")
 def test_idle_evaluators_of_a_node_on_which_one_died_are_replaced() -> None:
-    """The node may be dead: given to them, the same candidate would be lost again and again."""
+    """The node may be dead: given to them, the same job would be lost again and again."""
     backend = scripted_backend(Placement("CPU", "CPU", 2, ""))
     backend.submit([Told(0, "ends"), Told(1, "ends")])
     outcomes(backend, 2)
@@ -214,7 +217,7 @@ class Raises(Evaluator):
 def test_what_a_network_raises_is_on_ascend_laid_to_the_device(target: str, ends: type) -> None:
     config = check_config(CONFIG, "test")
     backend = RayBackend(WorkerSetup(config, target, plan_pictures(config), ()), ONE_CPU, evaluator=Raises)
-    backend.submit([candidate()])
+    backend.submit([job()])
     before = backend._workers[0].actor
     ended = outcomes(backend, 1)[-1]
     replaced = backend._workers[0].actor is not before
@@ -259,7 +262,7 @@ def test_evaluators_that_cannot_start_say_why_in_one_line(
 @pytest.mark.usefixtures("local_ray")
 def test_an_evaluator_owns_one_imitated_npu() -> None:
     class Visible(Scripted):
-        def train(self, references: Sequence[ray.ObjectRef], candidate_id: int) -> Reply:
+        def train(self, references: Sequence[ray.ObjectRef], job_id: int) -> Reply:
             time.sleep(1)
             return Reply(None, os.environ["ASCEND_RT_VISIBLE_DEVICES"], 0.0)
 

@@ -19,6 +19,7 @@ from pydantic import (
 
 Count = Annotated[int, Field(ge=1)]
 Weights = tuple[Annotated[float, Field(ge=0)], ...]
+Blocks = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class _Section(BaseModel):
@@ -60,8 +61,42 @@ class SpaceConfig(_Section):
     user_blocks: tuple[str, ...] = Field((), description="paths of files that each define a block type")
 
 
+class PromotionConfig(_Section):
+    """Longer trainings for the better candidates: asynchronous successive halving."""
+
+    lengths: tuple[Annotated[float, Field(ge=1)], ...] = Field(
+        (1, 3, 10), description="lengths of training in units of fast_training.steps, ascending from 1"
+    )
+    keep: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.25, description="part of those that have a length that is trained for the next one"
+    )
+
+    @model_validator(mode="after")
+    def _something_to_promote_to(self) -> PromotionConfig:
+        if list(self.lengths) != sorted(set(self.lengths)) or self.lengths[:1] != (1,):
+            raise ValueError(f"lengths must begin with 1 and ascend, got {list(self.lengths)}")
+        if len(self.lengths) < 2:
+            raise ValueError("lengths has one length, there is nothing to promote to: give two, or promotion: null")
+        return self
+
+
+class RaceConfig(_Section):
+    """Further seeds for the best few, until the winner is sure."""
+
+    share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="part of the search's budget that is kept for it"
+    )
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(
+        0.9, description="probability with which nobody may be better than the winner by more than the tolerance"
+    )
+    tolerance: Annotated[float, Field(ge=0)] = Field(0.02, description="dB that are not worth telling apart")
+
+
+ObjectiveName = Literal["psnr", "ssim", "params", "mult_adds", "latency", "memory"]
+
+
 class EvolutionConfig(_Section):
-    """The evolutionary algorithm."""
+    """The search. Its budget is num_generation x num_individual short trainings, for longer ones and the race too."""
 
     num_generation: Count = Field(20, description="generations, the first (random) one included")
     num_individual: Count = Field(8, description="individuals of a generation")
@@ -69,6 +104,32 @@ class EvolutionConfig(_Section):
     mutation_rate: Annotated[float, Field(gt=0, le=1)] = Field(0.05, description="chance that a flag or block changes")
     selection: Literal["tournament", "roulette"] = Field("tournament", description="how parents are chosen")
     tournament_size: Annotated[int, Field(ge=2)] = Field(2, description="individuals that a tournament compares")
+    schedule: Literal["steady", "generational"] = Field(
+        "generational",
+        description="steady: a child is made as soon as a device is free; generational: all of a generation end before "
+        "the next begins, so that results never depend on who was faster",
+    )
+    objectives: tuple[ObjectiveName, ...] = Field(
+        ("psnr",), description="what is optimised: psnr alone, or a front of several"
+    )
+    latency_size: tuple[Annotated[int, Field(ge=8, multiple_of=2)], Annotated[int, Field(ge=8, multiple_of=2)]] = Field(
+        (180, 320), description="height and width of the LR picture that latency and memory are measured with"
+    )
+    max_latency_ms: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="greatest latency of an enlargement on the device, in ms; those within it come first"
+    )
+    max_memory_mb: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="greatest memory of an enlargement on the device, in MB; those within it come first"
+    )
+    promotion: PromotionConfig | None = Field(
+        None, description="longer trainings for the better ones; null: each candidate is trained once"
+    )
+    race: RaceConfig | None = Field(
+        None, description="further seeds for the best few at the end; null: the best result wins"
+    )
+    founders: tuple[Blocks, ...] = Field(
+        (), description="networks that the search begins with, each a list of blocks (--seed-from puts them here)"
+    )
 
     @model_validator(mode="after")
     def _elite_fits(self) -> EvolutionConfig:
@@ -78,6 +139,21 @@ class EvolutionConfig(_Section):
                 "the first generation could not fill the elite"
             )
         return self
+
+    @model_validator(mode="after")
+    def _objectives_differ(self) -> EvolutionConfig:
+        twice = [name for name in self.objectives if self.objectives.count(name) > 1]
+        if twice:
+            raise ValueError(f"objectives: {twice[0]} stands twice")
+        if not {"psnr", "ssim"} & set(self.objectives):
+            raise ValueError("objectives: give psnr or ssim among them, or the smallest network wins")
+        return self
+
+
+def wants_device_cost(evolution: EvolutionConfig) -> bool:
+    """Whether the search goes by latency or memory, so that they are measured."""
+    limits = (evolution.max_latency_ms, evolution.max_memory_mb)
+    return bool({"latency", "memory"} & set(evolution.objectives)) or any(one is not None for one in limits)
 
 
 class FolderConfig(_Section):
@@ -189,6 +265,11 @@ class TrainingConfig(_Section):
 class FullTrainingConfig(TrainingConfig):
     """The training of what is kept: on all devices together, each on its share of every batch."""
 
+    networks: Annotated[str, Field(pattern=r"^(best|knee|front:[1-9]\d*)$")] = Field(
+        "best",
+        description="which networks of the search: best, the winner; knee, the one after which more cost brings least; "
+        "front:N, N spread over the front",
+    )
     checkpoint_steps: Count = Field(1000, description="steps after which the state is kept, to go on from")
     validation_steps: Count = Field(1000, description="steps after which the validation pictures are measured")
 
@@ -238,7 +319,6 @@ class OutputConfig(_Section):
     name: str | None = Field(None, description="name of the run folder; default: the file's name with date and time")
 
 
-Blocks = Annotated[tuple[str, ...], Field(min_length=1)]
 Step = Literal["search", "full_training", "benchmarks"]
 
 

@@ -1,128 +1,189 @@
-"""TensorBoard events of a run, all in one file; made from the journal, and made anew when a run is resumed."""
+"""TensorBoard's view of a run: the search first, then candidates, full trainings, the report and the devices.
+
+Made from the record, and made anew when a run is resumed. TensorBoard sorts by name; hence the numbers before them.
+All of it is one event file, but for the HParams table (`esr_ray.runs.board_search` says why).
+"""
 
 from __future__ import annotations
 
 import shutil
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event as BoardEvent
-from tensorboardX.summary import image, scalar
 
-from esr_ray.evolution.population import State
-from esr_ray.evolution.selection import fitness_of
-from esr_ray.runs.folder import FINAL
+from esr_ray.runs.board_events import EventFile, Thinned, Trials
+from esr_ray.runs.board_search import LAYOUT, POINTS, SearchBoard
+from esr_ray.runs.events import (
+    Compared,
+    CurveFound,
+    Dropped,
+    Event,
+    Failed,
+    Finished,
+    Lost,
+    Notice,
+    PhaseBegan,
+    Progressed,
+    Reported,
+    Started,
+    TrainingEnded,
+    Validated,
+)
 from esr_ray.runs.history import History
-from esr_ray.runs.journal import Event
+from esr_ray.runs.pictures import to_png
+from esr_ray.search.algorithm import Algorithm
 
-FLUSH_S = 10.0
-"""How long a point may wait for its way to the disk."""
-
-
-class _Events:
-    """The event file, written by the caller itself.
-
-    tensorboardX's SummaryWriter has a thread for that, which dies of a full disk: its queue fills, and whoever adds
-    to it waits for ever. Here the file ends where the disk is full; the journal is what tells it, and makes it anew.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._file: EventsWriter | None = None
-        self._flushed = 0.0
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = EventsWriter(str(folder / "events"))
-        except OSError:
-            self._file = None
-
-    def add_scalar(self, tag: str, value: float | None, step: int) -> None:
-        self._add(scalar(tag, value), step)
-
-    def add_image(self, tag: str, picture: np.ndarray, step: int) -> None:
-        self._add(image(tag, picture, dataformats="HWC"), step)
-
-    def _add(self, summary: object, step: int) -> None:
-        if self._file is None:
-            return
-        try:
-            self._file.write_event(BoardEvent(wall_time=time.time(), step=step, summary=summary))
-            if time.monotonic() - self._flushed > FLUSH_S:
-                self.flush()
-        except OSError:
-            self._file = None
-
-    def flush(self) -> None:
-        try:
-            if self._file is not None:
-                self._file.flush()
-        except OSError:
-            self._file = None
-        self._flushed = time.monotonic()
-
-    def close(self) -> None:
-        self.flush()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+COMPARISONS = 4
+"""So many comparison pictures of a kind are all shown, of later ones fewer and fewer, and the last: one is some 400 KB,
+and TensorBoard shows ten."""
+LOSSES = 512
+"""So many points of a full training's loss are shown as they are told, of later ones means."""
+OLD_PICTURES = 4
+"""So many comparison pictures of a search that goes on are taken from the run folder."""
 
 
 class Board:
-    """Writes what is worth watching. PSNR is in dB on Y."""
+    """A view that writes what is worth watching. PSNR is in dB on Y.
 
-    def __init__(self, folder: Path) -> None:
+    `pictures` is the folder in which comparison pictures of a search that goes on lie: they are not in the record.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        algorithm: Algorithm | None = None,
+        pictures: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         shutil.rmtree(folder, ignore_errors=True)
-        self._writer = _Events(folder)
-        self._finished = 0
+        self.algorithm, self.pictures = algorithm, pictures
+        self._events = EventFile(folder)
+        self._search = None
+        if algorithm is not None:
+            self._search = SearchBoard(self._events, Trials(folder), algorithm, clock)
+        self._events.add_layout(LAYOUT)
+        self._busy = Thinned(POINTS)
+        self._losses: dict[str, tuple[Thinned, list[float]]] = {}
+        self._comparisons: dict[str, Comparisons] = {}
+        self._last: History | None = None
+        # Trainers tell of their steps from another thread.
+        self._lock = threading.RLock()
 
-    def finished(self, event: Event) -> None:
-        """A candidate's loss curve, its PSNR, and where its time went; from a `finished` event."""
-        for step, loss in event["curve"]:
-            self._writer.add_scalar(f"candidate_loss/{event['id']:06d}", loss, step)
-        self._writer.add_scalar("candidates/psnr_y", event["psnr_y"], event["id"])
-        for part, seconds in event["seconds"].items():
-            self._writer.add_scalar(f"candidate_seconds/{part}", seconds, event["id"])
-        self._finished += 1
+    def see(self, event: Event | Notice, history: History) -> None:
+        with self._lock:
+            was_live, self._last = self._last is not None and self._last.is_live, history
+            if history.is_live and not was_live:
+                self._caught_up(history)
+            self._see(event, history)
 
-    def devices(self, busy: int) -> None:
-        """How many devices train a candidate, by the number of candidates finished so far."""
-        self._writer.add_scalar("devices/busy", busy, self._finished)
-
-    def generation(self, state: State, history: History) -> None:
-        """Best and mean PSNR after a generation, and PSNR against parameters (the step) within it."""
-        index = state.generation - 1
-        alive = [one for one in state.population if one.fitness is not None]
-        if state.best is not None and state.best.fitness is not None:
-            self._writer.add_scalar("search/best_psnr_y", state.best.fitness, index)
-        if alive:
-            mean = sum(fitness_of(one) for one in alive) / len(alive)
-            self._writer.add_scalar("search/mean_psnr_y", mean, index)
-        self._writer.add_scalar("search/failed", len(history.failed), index)
-        for one in sorted(alive, key=lambda one: one.candidate.params):
-            self._writer.add_scalar(f"psnr_by_params/generation_{index:03d}", one.fitness, one.candidate.params)
-        self._writer.flush()
-
-    def picture(self, tag: str, strip: np.ndarray, step: int) -> None:
-        """A picture (H, W, 3) uint8: see `esr_ray.runs.pictures`."""
-        self._writer.add_image(tag, strip, step)
-        self._writer.flush()
-
-    def training_loss(self, label: str, step: int, loss: float) -> None:
-        """A point of the curve of a full training, of the network with that label."""
-        self._writer.add_scalar(f"full_training_loss/{label}", loss, step)
-
-    def validated(self, label: str, step: int, psnr_y: float) -> None:
-        """PSNR of the validation pictures within a full training."""
-        self._writer.add_scalar(f"full_training_psnr_y/{label}", psnr_y, step)
-
-    def report(self, event: Event) -> None:
-        """PSNR of a trained network and of bicubic on each set; from a `reported` event."""
-        label = event.get("network", FINAL)
-        for part in event["sets"]:
-            self._writer.add_scalar(f"report_psnr_y/{part['name']}_{label}", part["network"]["psnr_y"], 0)
-            self._writer.add_scalar(f"report_psnr_y/{part['name']}_bicubic", part["bicubic"]["psnr_y"], 0)
-        self._writer.flush()
+    def _see(self, event: Event | Notice, history: History) -> None:
+        match event:
+            case Started() | Lost():
+                self._show_busy(history)
+            case Finished() | Failed() | Dropped():
+                if self._search is not None:
+                    self._search.told(event, history)
+                self._show_busy(history)
+            case PhaseBegan() if event.name != "search":
+                self._end_search(history)
+            case Compared(network=None):
+                self._compare("1_search/comparison", event, self._step)
+            case Compared():
+                self._compare(f"3_full_training/comparison_{event.network}", event, event.step)
+            case Progressed() | CurveFound():
+                self._show_loss(event)
+            case Validated():
+                self._events.add_scalar(f"3_full_training/psnr_y_{event.network}", event.psnr_y, event.step)
+            case TrainingEnded():
+                self._finish_comparisons()
+            case Reported():
+                self._report(event)
 
     def close(self) -> None:
-        self._writer.close()
+        """Write what is still to be shown, and end."""
+        with self._lock:
+            if self._last is not None:
+                self._end_search(self._last)
+            self._finish_comparisons()
+            self._events.close()
+
+    @property
+    def _step(self) -> int:
+        return 0 if self._search is None else self._search.step
+
+    def _caught_up(self, history: History) -> None:
+        if self._search is None:
+            return
+        self._search.caught_up(history)
+        found = [] if self.pictures is None else sorted(self.pictures.glob("best_*.png"), key=_age)
+        for place, path in enumerate(found[-OLD_PICTURES:], 1 - min(len(found), OLD_PICTURES)):
+            try:
+                # When they were made is not known: the newest stands where the search goes on.
+                self._events.add_png("1_search/comparison", path.read_bytes(), max(0, self._step + place))
+            except OSError:
+                continue
+
+    def _end_search(self, history: History) -> None:
+        if self._search is not None and history.is_live:
+            self._search.end(history)
+            self._finish_comparisons()
+
+    def _show_busy(self, history: History) -> None:
+        if self._busy.due():
+            self._events.add_scalar("5_devices/busy", len(history.under_way), self._step)
+
+    def _compare(self, tag: str, event: Compared, step: int) -> None:
+        if tag not in self._comparisons:
+            self._comparisons[tag] = Comparisons(self._events, tag)
+        self._comparisons[tag].take(event.picture, step)
+
+    def _finish_comparisons(self) -> None:
+        for one in self._comparisons.values():
+            one.finish()
+
+    def _show_loss(self, event: Progressed | CurveFound) -> None:
+        thinned, waiting = self._losses.setdefault(event.network, (Thinned(LOSSES), []))
+        waiting.append(event.loss)
+        if thinned.due():
+            mean = sum(waiting) / len(waiting)
+            self._events.add_scalar(f"3_full_training/loss_{event.network}", mean, event.step)
+            waiting.clear()
+
+    def _report(self, event: Reported) -> None:
+        for part in event.sets:
+            for name, figures in ((event.network, part["network"]), ("bicubic", part["bicubic"])):
+                self._events.add_scalar(f"4_report/psnr_y_{part['name']}_{name}", figures["psnr_y"], 0)
+        self._events.flush()
+
+
+class Comparisons:
+    """Comparison pictures of one kind: the first few, then fewer, and the last in any case."""
+
+    def __init__(self, events: EventFile, tag: str) -> None:
+        self.events, self.tag = events, tag
+        self._thinned = Thinned(COMPARISONS)
+        self._waiting: tuple[np.ndarray, int] | None = None
+
+    def take(self, picture: np.ndarray, step: int) -> None:
+        """The newest one."""
+        self._waiting = picture, step
+        if self._thinned.due():
+            self.finish()
+
+    def finish(self) -> None:
+        """Show the newest one, if it is not shown yet."""
+        if self._waiting is not None:
+            picture, step = self._waiting
+            self.events.add_png(self.tag, to_png(picture), step)
+            self.events.flush()
+            self._waiting = None
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

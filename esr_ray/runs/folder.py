@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from esr_ray.errors import DISK_FULL, UserError
 FINAL = "final"
 """The label of the network that a search ends with."""
 
-MAY_CHANGE = ("evolution.num_generation", "full_training", "benchmarks", "pipeline", "runtime", "output")
+MAY_CHANGE = ("evolution", "space", "full_training", "benchmarks", "pipeline", "runtime", "output")
 """Keys that may differ when a run is resumed: they change no result that is already there."""
+MAY_NOT = ("space.base_channels", "space.global_skip", "space.user_blocks")
+"""Among them, those that may not: the same blocks would be another network."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ class RunFolder:
     @property
     def population(self) -> Path:
         return self.path / "population.jsonl"
+
+    @property
+    def front(self) -> Path:
+        return self.path / "front.json"
 
     @property
     def tensorboard(self) -> Path:
@@ -127,21 +133,20 @@ def check_same_experiment(stored: Config, given: Config, folder: RunFolder) -> N
     changed = [
         key
         for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-        and not any(key == allowed or key.startswith(f"{allowed}.") for allowed in MAY_CHANGE)
+        if before.get(key) != after.get(key) and (not _within(key, MAY_CHANGE) or _within(key, MAY_NOT))
     ]
     if changed:
         key = changed[0]
         more = f" (and {len(changed) - 1} more keys)" if len(changed) > 1 else ""
         raise UserError(
             f"{folder.path}: is a run of another configuration: {key} is {before.get(key)!r} there and "
-            f"{after.get(key)!r} here{more}; only {', '.join(MAY_CHANGE)} may change on resume"
+            f"{after.get(key)!r} here{more}; only {', '.join(MAY_CHANGE)} may change on resume, and of these not "
+            f"{', '.join(MAY_NOT)}"
         )
-    if given.evolution.num_generation < stored.evolution.num_generation:
-        raise UserError(
-            f"{folder.path}: evolution.num_generation may grow on resume, not shrink "
-            f"({stored.evolution.num_generation} there, {given.evolution.num_generation} here)"
-        )
+
+
+def _within(key: str, sections: Sequence[str]) -> bool:
+    return any(key == section or key.startswith(f"{section}.") for section in sections)
 
 
 def _leaves(content: Any, prefix: str = "") -> dict[str, Any]:

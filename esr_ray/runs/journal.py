@@ -19,7 +19,9 @@ from typing import Any
 
 from esr_ray.errors import DISK_FULL, UserError
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
+"""Formats that are read; `esr_ray.runs.old_format` makes one of the other."""
 Event = dict[str, Any]
 
 
@@ -62,8 +64,10 @@ def read_journal(path: Path) -> tuple[list[Event], int]:
                     "to go on from there"
                 )
             break
-        if event.get("v") != FORMAT:
-            raise UserError(f"{path}, line {number}: has format {event.get('v')}, this version reads {FORMAT}")
+        if event.get("v") not in READABLE:
+            raise UserError(
+                f"{path}, line {number}: has format {event.get('v')}, this version reads {READABLE[0]} to {FORMAT}"
+            )
         events.append(event)
         good += len(line) + 1
     return events, min(good, len(content))

@@ -1,27 +1,80 @@
-"""Strips of LR, bicubic, network and HR beside each other, as TensorBoard and the run folder show them."""
+"""Pictures to judge a network by: LR, bicubic, network and HR of one part, large, each with its name and its PSNR."""
 
 from __future__ import annotations
 
 from io import BytesIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from esr_ray.data.resize import upscale
+from esr_ray.metrics import MAX_PSNR, psnr
+
+SHOWN = 512
+"""About so many pixels a side is each part shown: of smaller ones each pixel becomes a square of pixels."""
+BAND = 34
+"""Height of the band above a part that says what it is."""
+GAP = 8
+FONT_SIZE = 20
+INK, PAPER = (20, 20, 20), (255, 255, 255)
 
 
-def comparison_strip(lr: np.ndarray, sr: np.ndarray, hr: np.ndarray, scale: int, side: int = 256) -> np.ndarray:
-    """uint8 (H, 4·W + 6, 3): LR (pixels repeated), bicubic, network, HR; the middle `side` pixels of each."""
+def comparison_picture(lr: np.ndarray, sr: np.ndarray, hr: np.ndarray, scale: int, side: int = 256) -> np.ndarray:
+    """uint8 (H, W, 3): LR (pixels repeated) and bicubic above, network and HR below; the middle `side` pixels of each.
+
+    Two by two, as TensorBoard fits a picture to the width of its card: in a row each part would be half as large.
+    PSNR is that on Y of the part, in dB, without a border of `scale` pixels where it is large enough to have one.
+    """
     nearest = lr.repeat(scale, axis=0).repeat(scale, axis=1)
-    parts = [_middle(part, side) for part in (nearest, upscale(lr, scale), sr, hr)]
-    gap = np.full((parts[0].shape[0], 2, 3), 255, np.uint8)
-    return np.concatenate([parts[0], gap, parts[1], gap, parts[2], gap, parts[3]], axis=1)
+    middles = [_middle(part, side) for part in (nearest, upscale(lr, scale), sr, hr)]
+    bicubic, network = (_psnr(part, middles[3], scale) for part in middles[1:3])
+    labels = (
+        _sized("LR", middles[3], scale),
+        f"bicubic  {bicubic:.2f} dB",
+        f"network  {network:.2f} dB ({network - bicubic:+.2f})",
+        _sized("HR", middles[3], 1),
+    )
+    zoom = zoom_of(middles[3])
+    parts = [
+        _labelled(part.repeat(zoom, 0).repeat(zoom, 1), label) for part, label in zip(middles, labels, strict=True)
+    ]
+    height, width = parts[0].shape[:2]
+    picture = np.full((2 * height + GAP, 2 * width + GAP, 3), 255, np.uint8)
+    for index, part in enumerate(parts):
+        top, left = index // 2 * (height + GAP), index % 2 * (width + GAP)
+        picture[top : top + height, left : left + width] = part
+    return picture
+
+
+comparison_strip = comparison_picture
+"""The name that `esr_ray.runs.artifacts` knows it by."""
+
+
+def zoom_of(part: np.ndarray) -> int:
+    """How often a part's pixels are repeated, so that it is shown about `SHOWN` pixels large."""
+    return max(1, SHOWN // max(part.shape[:2]))
 
 
 def _middle(picture: np.ndarray, side: int) -> np.ndarray:
     height, width = picture.shape[:2]
     top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
     return picture[top : top + side, left : left + side]
+
+
+def _psnr(part: np.ndarray, original: np.ndarray, scale: int) -> float:
+    border = scale if min(part.shape[:2]) > 4 * scale else 0
+    return min(MAX_PSNR, psnr(part, original, border, True))
+
+
+def _sized(name: str, part: np.ndarray, scale: int) -> str:
+    height, width = part.shape[:2]
+    return f"{name}  {round(width / scale)} x {round(height / scale)}"
+
+
+def _labelled(part: np.ndarray, label: str) -> np.ndarray:
+    band = Image.new("RGB", (part.shape[1], BAND), PAPER)
+    ImageDraw.Draw(band).text((4, BAND // 2), label, INK, ImageFont.load_default(FONT_SIZE), "lm")
+    return np.concatenate([np.asarray(band), part])
 
 
 def to_png(picture: np.ndarray) -> bytes:

@@ -1,44 +1,80 @@
-"""`population.jsonl`: a line for each individual, with what became of it; made from the journal, for people."""
+"""`population.jsonl` and `front.json`, made from the record for people: what became of each candidate, and the best."""
 
 from __future__ import annotations
 
 import json
+import time
+from dataclasses import asdict
 from typing import Any
 
-from esr_ray.evolution.population import Candidate
-from esr_ray.runs.history import History, candidate_event
+from esr_ray.runs.events import Event, Failed, Finished, Notice
+from esr_ray.runs.folder import RunFolder, write_atomically
+from esr_ray.runs.history import History
+from esr_ray.search.algorithm import Algorithm
+from esr_ray.search.front import front_rows
+from esr_ray.search.job import Candidate
+from esr_ray.search.state import State
+from esr_ray.space.genome import genome_to_json
+
+EVERY_S = 15.0
+"""How often the files are written while the search runs; once more at its end."""
 
 
-def population_lines(history: History, first: int = 0) -> bytes:
-    """The content of the file, by id, from id `first` on.
+class PopulationFiles:
+    """A view that writes both files now and then."""
 
-    A duplicate has the figures of the candidate that it is the same as.
-    """
-    # Ids are given in order, so those asked last are at the end.
-    new = []
-    for one in reversed(history.candidates.values()):
-        if one.id < first:
-            break
-        new.append(one)
-    lines = [json.dumps(_individual(history, one)) for one in sorted(new, key=lambda one: one.id)]
+    def __init__(self, folder: RunFolder, algorithm: Algorithm) -> None:
+        self.folder, self.algorithm = folder, algorithm
+        self._written = time.monotonic()
+
+    def see(self, event: Event | Notice, history: History) -> None:
+        if isinstance(event, Finished | Failed) and time.monotonic() - self._written > EVERY_S:
+            self.write(history)
+
+    def write(self, history: History) -> None:
+        """Write both files as the history has it."""
+        self._written = time.monotonic()
+        write_atomically(self.folder.population, population_lines(history))
+        write_atomically(self.folder.front, front_json(self.algorithm, history.state).encode())
+
+
+def population_lines(history: History) -> bytes:
+    """A line of JSON for each candidate, by id, with its trainings."""
+    lines = (json.dumps(_individual(history, one)) for one in history.state.candidates.values())
     return "".join(f"{line}\n" for line in lines).encode()
 
 
+def front_json(algorithm: Algorithm, state: State) -> str:
+    """The networks of the front, the best in PSNR first; PSNR in dB on Y, mult-adds of a 1280x720 output."""
+    rows = [
+        {key: value for key, value in asdict(row).items() if value is not None} for row in front_rows(algorithm, state)
+    ]
+    return json.dumps({"objectives": [one.name for one in algorithm.objectives], "front": rows}, indent=2) + "\n"
+
+
 def _individual(history: History, candidate: Candidate) -> dict[str, Any]:
-    content = candidate_event(candidate)
-    trained_as = candidate.id if candidate.same_as is None else candidate.same_as
-    outcomes = history.attempts(trained_as)
-    if not outcomes:
-        return {**content, "state": "asked"}
-    last = outcomes[-1]
-    if last.quality is None:
-        return {**content, "state": "failed", "reason": last.reason}
-    event = history.finished[trained_as]
+    state = history.state
+    trainings = [_training(history, job) for job in state.jobs_of[candidate.id]]
+    ended = [one["state"] for one in trainings]
     return {
-        **content,
-        "state": "finished",
-        "psnr_y": last.quality.psnr_y,
-        "psnr_rgb": last.quality.psnr_rgb,
-        "ssim_y": last.quality.ssim_y,
-        "seconds": event["seconds"],
+        "id": candidate.id,
+        "arch": list(candidate.arch),
+        "genome": genome_to_json(candidate.genome),
+        "operator": candidate.operator,
+        "parents": list(candidate.parents),
+        "params": candidate.params,
+        "mult_adds": candidate.mult_adds,
+        "state": "finished" if "finished" in ended else ended[-1],
+        "trainings": trainings,
     }
+
+
+def _training(history: History, job_id: int) -> dict[str, Any]:
+    job = history.state.jobs[job_id]
+    about = {"job": job_id, "steps": job.steps, "seed": job.seed, "purpose": job.purpose}
+    outcome = history.state.outcomes.get(job_id)
+    if outcome is None:
+        return {**about, "state": "asked"}
+    if outcome.quality is None:
+        return {**about, "state": "failed" if outcome.failed else "stopped", "reason": outcome.reason}
+    return {**about, "state": "finished", **asdict(outcome.quality), "seconds": asdict(history.seconds[job_id])}

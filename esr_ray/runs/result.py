@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from esr_ray.evolution.population import Individual
 from esr_ray.runs.folder import FINAL
 from esr_ray.runs.history import History
+from esr_ray.search.algorithm import Algorithm
+from esr_ray.search.front import FrontRow, front_rows, row_of
+from esr_ray.search.race import Standing, Verdict
+from esr_ray.search.state import State
+
+RUNNERS_UP = 3
+"""So many are named beside the winner."""
 
 
-def closing_line(best: Individual, history: History) -> str:
+def closing_line(verdict: Verdict) -> str:
     """`Best values: [...]` as users of the reference know it, with true figures, and the units after it."""
-    candidate = best.candidate
+    candidate = verdict.winner.candidate
     performance = {
         "flops": round(candidate.mult_adds / 1e9, 3),
         "params": round(candidate.params / 1e3, 3),
-        "PSNR": best.fitness,
+        "PSNR": verdict.winner.value,
     }
     values = [{"worker_id": candidate.id, "performance": performance}]
     return (
@@ -27,42 +34,102 @@ def closing_line(best: Individual, history: History) -> str:
     )
 
 
+def verdict_lines(algorithm: Algorithm, state: State) -> list[str]:
+    """The front, and how sure the winner is, in words."""
+    verdict = algorithm.verdict(state)
+    if verdict is None:
+        return []
+    lines = []
+    if len(algorithm.objectives) > 1:
+        names = " against ".join(one.name for one in algorithm.objectives)
+        lines.append(f"front of {names}:")
+        lines += [f"  {_front_line(row)}" for row in front_rows(algorithm, state)]
+    winner, others = verdict.winner, verdict.finalists[1 : 1 + RUNNERS_UP]
+    noise = ", ".join(f"{error:.3f} dB at {steps:,} steps" for steps, error in verdict.noise)
+    tolerance = algorithm.race.tolerance if algorithm.race is not None else 0.0
+    within = f"or within {tolerance:g} dB of it" if tolerance else "of all"
+    lines.append(
+        f"winner: candidate {winner.candidate.id}, {winner.value:.3f} ± {winner.error:.3f} dB, the best "
+        f"{within} with probability {winner.probability:.2f}; noise of a training: {noise}"
+    )
+    if others:
+        named = ", ".join(f"{one.candidate.id} ({one.value:.3f} ± {one.error:.3f} dB)" for one in others)
+        lines.append(f"runners-up: candidates {named}")
+    return lines
+
+
+def _front_line(row: FrontRow) -> str:
+    latency = "" if row.latency_s is None else f", {1e3 * row.latency_s:.1f} ms"
+    memory = "" if row.memory_mb is None else f", {row.memory_mb:.0f} MB"
+    return (
+        f"candidate {row.id}: {row.psnr:.3f} ± {row.error:.3f} dB after {row.steps:,} steps, "
+        f"{row.params / 1e3:.1f} K parameters, {row.mult_adds / 1e9:.2f} G mult-adds{latency}{memory}: "
+        f"{' '.join(row.arch)}"
+    )
+
+
 def report_rows(history: History, label: str = FINAL) -> list[tuple[str, str, dict[str, float], dict[str, float]]]:
     """(set, picture or "mean", network's figures, bicubic's figures) of a trained network; empty without one."""
     rows = []
-    for part in history.reported.get(label, {}).get("sets", []):
+    reported = history.reported.get(label)
+    for part in reported.sets if reported is not None else []:
         rows += [(part["name"], one["name"], one["network"], one["bicubic"]) for one in part["pictures"]]
         rows.append((part["name"], "mean", part["network"], part["bicubic"]))
     return rows
 
 
-def result_json(best: Individual, history: History) -> str:
-    """The best network with its figures, and the full training's report, as JSON."""
-    candidate = best.candidate
+def result_json(algorithm: Algorithm, verdict: Verdict, labels: Mapping[str, int], history: History) -> str:
+    """The winner with its figures and how sure it is, and the reports of the networks trained in full: `labels` has
+    their candidates."""
+    candidate = verdict.winner.candidate
+    row = row_of(algorithm.view(history.state), candidate.id)
     content: dict[str, Any] = {
         "best": {
             "id": candidate.id,
             "arch": list(candidate.arch),
             "params": candidate.params,
             "mult_adds_1280x720": candidate.mult_adds,
-            "fitness_psnr_y": best.fitness,
-            "generation": candidate.generation,
+            "fitness_psnr_y": verdict.winner.value,
+            "standard_error": verdict.winner.error,
+            "steps": row.steps,
+            "trainings": row.trainings,
             "parents": list(candidate.parents),
             "operator": candidate.operator,
-        }
+        },
+        "confidence": verdict.confidence,
+        "tolerance_db": 0.0 if algorithm.race is None else algorithm.race.tolerance,
+        "noise_db": [{"steps": steps, "standard_deviation": error} for steps, error in verdict.noise],
+        "runners_up": [_standing(one) for one in verdict.finalists[1 : 1 + RUNNERS_UP]],
     }
-    # A run that went further without training its new winner has the report of an older one.
-    trained = history.trained.get(FINAL)
-    if trained is not None and trained["arch"] == list(candidate.arch):
-        content["full_training"] = _full_training(history, FINAL)
+    trained = {}
+    for label, candidate_id in labels.items():
+        # A run that went further without training its new winner has the report of an older one.
+        event = history.trained.get(label)
+        if event is not None and event.arch == history.state.candidates[candidate_id].arch:
+            trained[label] = {"id": candidate_id, **_full_training(history, label)}
+    if FINAL in trained:
+        content["full_training"] = trained[FINAL]
+    elif trained:
+        content["full_trainings"] = trained
     return json.dumps(content, indent=2) + "\n"
+
+
+def _standing(one: Standing) -> dict[str, Any]:
+    return {
+        "id": one.candidate.id,
+        "arch": list(one.candidate.arch),
+        "fitness_psnr_y": one.value,
+        "standard_error": one.error,
+        "trainings": one.trainings,
+        "probability": one.probability,
+    }
 
 
 def networks_json(costs: Mapping[str, tuple[int, int]], history: History) -> str:
     """As `result_json`, of networks that were given: parameters and mult-adds (1280x720) by label."""
     content = {
         label: {
-            "arch": history.trained[label]["arch"],
+            "arch": list(history.trained[label].arch),
             "params": params,
             "mult_adds_1280x720": mult_adds,
             "full_training": _full_training(history, label),
@@ -80,7 +147,7 @@ def networks_line(costs: Mapping[str, tuple[int, int]], history: History) -> str
             "performance": {
                 "flops": round(mult_adds / 1e9, 3),
                 "params": round(params / 1e3, 3),
-                "PSNR": history.reported[label]["sets"][0]["network"]["psnr_y"],
+                "PSNR": history.reported[label].sets[0]["network"]["psnr_y"],
             },
         }
         for label, (params, mult_adds) in costs.items()
@@ -92,5 +159,9 @@ def networks_line(costs: Mapping[str, tuple[int, int]], history: History) -> str
 
 
 def _full_training(history: History, label: str) -> dict[str, Any]:
-    part = {key: history.trained[label][key] for key in ("checkpoint", "seconds")}
-    return part | {"sets": history.reported.get(label, {}).get("sets", [])}
+    trained, reported = history.trained[label], history.reported.get(label)
+    return {
+        "checkpoint": trained.checkpoint,
+        "seconds": asdict(trained.seconds),
+        "sets": reported.sets if reported is not None else [],
+    }

@@ -11,8 +11,8 @@ from pathlib import Path
 from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
 from esr_ray.runs.folder import RunFolder, stored_config
-from esr_ray.runs.history import replay
-from esr_ray.runs.journal import read_journal
+from esr_ray.runs.record import read_history
+from esr_ray.search.ranking import view_of
 
 _BLOCK = re.compile(r"[A-Za-z]\w*?_\d+_\d+_\d+")
 _LIST = re.compile(r"\[([^\[\]]*)\]\s*$")
@@ -61,12 +61,12 @@ def _of_run(path: Path, best: int) -> list[tuple[str, ...]]:
     given = stored_config(RunFolder(path)).networks
     if given:
         return list(given)
-    history = replay(read_journal(RunFolder(path).journal)[0])
-    # Of equals the one that was asked for first.
-    ranked = sorted(history.finished.values(), key=lambda event: (-event["psnr_y"], event["id"]))
-    if not ranked:
+    view = view_of(read_history(RunFolder(path).journal).state)
+    if not view.ids:
         raise UserError(f"{path}: no candidate of this search has finished yet")
-    return [history.candidates[event["id"]].arch for event in ranked[:best]]
+    # As where the winner is named: what was trained for the longest length stands before what is only expected of it.
+    ranked = sorted(view.order, key=lambda row: not view.evidence.at_longest[row])
+    return [one.candidate.arch for one in view.individuals(ranked[:best])]
 
 
 def _of_reference(path: Path, best: int) -> list[tuple[str, ...]]:

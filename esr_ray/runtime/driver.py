@@ -9,7 +9,8 @@ from __future__ import annotations
 import platform
 import socket
 import threading
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,22 +23,42 @@ from esr_ray.config.epochs import in_steps
 from esr_ray.config.schema import Config
 from esr_ray.data.transfer import read_part
 from esr_ray.errors import UserError
-from esr_ray.evolution.population import State
 from esr_ray.metrics import Quality, mean_quality
 from esr_ray.native.cpu import cpu_name
+from esr_ray.runs.artifacts import Artifacts
+from esr_ray.runs.board import Board
+from esr_ray.runs.events import (
+    BicubicMeasured,
+    Closed,
+    DevicesCounted,
+    Lost,
+    PhaseBegan,
+    Progressed,
+    Resumed,
+    Retried,
+    RunBegan,
+    Said,
+    Validated,
+)
 from esr_ray.runs.folder import FINAL, RunFolder, create, lock, write_atomically
-from esr_ray.runs.history import History, replay
 from esr_ray.runs.journal import Journal
-from esr_ray.runs.result import closing_line, networks_json, networks_line, result_json
-from esr_ray.runs.status import Status
+from esr_ray.runs.log import Log
+from esr_ray.runs.population import PopulationFiles
+from esr_ray.runs.record import Record
+from esr_ray.runs.result import closing_line, networks_json, networks_line, result_json, verdict_lines
+from esr_ray.runs.status import Status, StatusView
 from esr_ray.runtime.final_stage import Kept, Run, check_trainers, train_kept
-from esr_ray.runtime.placement import Placement, check_same_devices, decide_placement
+from esr_ray.runtime.placement import Placement, check_device_cost, check_same_devices, decide_placement
 from esr_ray.runtime.ray_backend import RayBackend
-from esr_ray.runtime.recorder import Recorder
-from esr_ray.runtime.search_loop import SearchLoop, Stopped, close_interrupted, schedule_retries
 from esr_ray.runtime.setup import WorkerSetup
+from esr_ray.search.algorithm import Algorithm
+from esr_ray.search.backend import Done
+from esr_ray.search.front import chosen, row_of
+from esr_ray.search.loop import Stopped, run_search
+from esr_ray.search.make import make_algorithm
+from esr_ray.search.state import State
 from esr_ray.space.counts import mult_adds_720p, network_cost
-from esr_ray.space.space import Space, make_space
+from esr_ray.space.space import make_space
 from esr_ray.space.user_block import BlockSource, load_blocks
 from esr_ray.tasks.super_resolution import cache_dir, open_pictures, plan_pictures, with_checksums
 from esr_ray.training.evaluation import measure_bicubic
@@ -78,8 +99,11 @@ class Driver:
         self.setup = setup
         self.folder = RunFolder(Path(setup.path))
         self.restarted = ray.get_runtime_context().was_current_actor_reconstructed
-        self.recorder: Recorder | None = None
-        self._journal: Journal | None = None
+        self._status: StatusView | None = None
+        self._record: Record | None = None
+        self._artifacts: Artifacts | None = None
+        # Of the full training that is under way.
+        self._label = FINAL
         self._begun = False
         self._stop = threading.Event()
         self._cache_dir = Path()
@@ -89,7 +113,7 @@ class Driver:
     @ray.method(concurrency_group="control")
     def status(self, since: int) -> Status:
         """Where the run stands; log lines from number `since` on."""
-        return Status() if self.recorder is None else self.recorder.status(since)
+        return Status() if self._status is None else self._status.status(since)
 
     @ray.method(concurrency_group="control")
     def stop(self) -> None:
@@ -101,20 +125,24 @@ class Driver:
     @ray.method(concurrency_group="control")
     def training_progress(self, step: int, loss: float) -> None:
         """The mean loss of the steps since the last call."""
-        if self.recorder is not None:
-            self.recorder.training_progress(step, loss)
+        if self._record is not None:
+            self._record.tell(Progressed(step, loss, self._label))
 
     @ray.method(concurrency_group="control")
     def keep_state(self, content: bytes) -> None:
         """The content of a state's file. Raises UserError where the disk is full."""
-        if self.recorder is not None:
-            self.recorder.keep_state(content)
+        if self._artifacts is not None:
+            self._artifacts.keep_state(self._label, content)
 
     @ray.method(concurrency_group="control")
     def validated(self, step: int, quality: list[Quality], sr: np.ndarray) -> None:
         """Quality of the validation pictures, and what the network makes of the first."""
-        if self.recorder is not None and self._journal is not None:
-            self.recorder.validated(self._journal, step, quality, sr)
+        if self._record is None or self._artifacts is None:
+            return
+        self._record.append(Validated(step, **asdict(mean_quality(quality)), network=self._label))
+        compared = self._artifacts.compared(sr, step, self._label)
+        if compared is not None:
+            self._record.tell(compared)
 
     @ray.method(concurrency_group="control")
     def picture_part(self, checksum: str, suffix: str, offset: int) -> bytes:
@@ -135,32 +163,26 @@ class Driver:
             return self._outcome("error", f"{error.filename or self.folder.path}: {error.strerror}")
         # Held by the open descriptor until the process ends: two drivers never write one journal.
         self._descriptor = descriptor
-        journal = None
-        try:
-            journal = self._journal = Journal(self.folder.journal)
-            # Also where Ray has restarted this driver.
-            self._begun = any(event["event"] == "run" for event in journal.found)
-            return self._run(journal)
-        except UserError as error:
-            hint = (
-                "" if self._begun else f" (nothing was done yet: --resume {self.folder.path} --set KEY=VALUE goes on)"
-            )
-            return self._end(journal, "error", f"{error}{hint}")
-        except Stopped:
-            return self._end(journal, "stopped", f"stopped; go on with --resume {self.folder.path}")
-        except OSError as error:
-            # A full or failing disk; the journal's own errors say so themselves.
-            return self._end(
-                journal,
-                "error",
-                f"{error.filename or self.folder.path}: {error.strerror}; mend it, then go on with --resume "
-                f"{self.folder.path} (nothing that was finished is lost)",
-            )
-        finally:
-            if journal is not None:
-                journal.close()
-            if self.recorder is not None:
-                self.recorder.close()
+        with ExitStack() as closing:
+            try:
+                journal = closing.enter_context(Journal(self.folder.journal))
+                self._record = Record(journal)
+                # Also where Ray has restarted this driver.
+                self._begun = self._record.history.run is not None
+                return self._run(self._record, closing)
+            except UserError as error:
+                place = self.folder.path
+                hint = "" if self._begun else f" (nothing was done yet: --resume {place} --set KEY=VALUE goes on)"
+                return self._end("error", f"{error}{hint}")
+            except Stopped:
+                return self._end("stopped", f"stopped; go on with --resume {self.folder.path}")
+            except OSError as error:
+                # A full or failing disk; the journal's own errors say so themselves.
+                return self._end(
+                    "error",
+                    f"{error.filename or self.folder.path}: {error.strerror}; mend it, then go on with --resume "
+                    f"{self.folder.path} (nothing that was finished is lost)",
+                )
 
     def _take_folder(self) -> int:
         fresh = not self.folder.journal.exists()
@@ -173,61 +195,83 @@ class Driver:
         create(self.folder, self.setup.config, {source.name: source.text for source in self.setup.blocks})
         return descriptor
 
-    def _run(self, journal: Journal) -> Outcome:
-        config = self.setup.config
-        history = replay(journal.found)
+    def _run(self, record: Record, closing: ExitStack) -> Outcome:
+        config, history = self.setup.config, record.history
         load_blocks(self.setup.blocks)
-        space = make_space(config.space, config.task.scale)
-        recorder = Recorder(self.folder, history, config.evolution.num_generation, config.task.scale)
-        self.recorder = recorder
+        log = Log(self.folder.log, config.runtime.max_attempts)
+        closing.callback(log.close)
+        # Of the past it only takes note.
+        record.catch_up([log])
+        self._status = StatusView(log, None)
+        record.views.append(self._status)
 
-        recorder.update(phase="pictures")
+        record.tell(PhaseBegan("pictures"))
         plan = plan_pictures(config)
         pictures = open_pictures(plan, config)
         plan = with_checksums(plan, pictures)
         self._cache_dir = cache_dir(plan)
         config, lengths = in_steps(config, len(pictures.train))
         for note in (*plan.notes, *pictures.notes, *lengths):
-            recorder.say(note)
+            record.tell(Said(note))
         bicubic = mean_quality([one.quality for one in measure_bicubic(pictures.validation, config.task.scale)])
-        recorder.update(bicubic_psnr=bicubic.psnr_y)
-        recorder.sample = pictures.validation[0]
+        record.tell(BicubicMeasured(bicubic.psnr_y))
+        artifacts = self._artifacts = Artifacts(self.folder, config.task.scale)
+        artifacts.sample = pictures.validation[0]
 
         placement = decide_placement(config.runtime, ray.cluster_resources(), self.restarted)
-        check_same_devices(config.runtime, placement, None if history.run is None else history.run["hardware"])
-        recorder.say(placement.reason)
+        check_device_cost(config.evolution, placement)
+        check_same_devices(config.runtime, placement, None if history.run is None else history.run.hardware)
+        record.tell(Said(placement.reason))
         for note in check_trainers(config, placement.resource, self.setup.nodes_may_join, self.restarted):
-            recorder.say(note)
-        self._journal_begin(journal, history, placement, pictures.checksum)
-        recorder.catch_up(config.evolution.num_generation * config.evolution.num_individual)
-        run = Run(
-            self.folder,
-            journal,
-            history,
-            WorkerSetup(config, placement.target, plan, self.setup.blocks, ray.get_runtime_context().current_actor),
-            placement,
-            recorder,
-        )
+            record.tell(Said(note))
+        algorithm = None
+        if "search" in config.pipeline:
+            algorithm = make_algorithm(config, make_space(config.space, config.task.scale))
+        self._begin(record, placement, pictures.checksum)
+        board = Board(self.folder.tensorboard, algorithm, self.folder.pictures)
+        closing.callback(board.close)
+        record.views.remove(self._status)
+        self._status = StatusView(log, algorithm)
+        record.catch_up([board, self._status])
+        record.tell(BicubicMeasured(bicubic.psnr_y))
+        setup = WorkerSetup(config, placement.target, plan, self.setup.blocks, ray.get_runtime_context().current_actor)
+        run = Run(self.folder, record, artifacts, setup, placement)
 
-        closing = self._search_and_train(run, space) if "search" in config.pipeline else self._train_networks(run)
-        history.add(journal.append("closed", {"reason": "finished"}))
-        recorder.update(phase="finished")
-        return self._outcome("finished", closing)
+        closing_line = self._train_networks(run) if algorithm is None else self._search_and_train(run, algorithm)
+        record.append(Closed("finished"))
+        record.tell(PhaseBegan("finished"))
+        return self._outcome("finished", closing_line)
 
-    def _search_and_train(self, run: Run, space: Space) -> str:
-        """The search, and what the pipeline wants done with its best network; the closing line."""
-        state = self._search(run, space)
-        best = state.best
-        if best is None:
+    def _search_and_train(self, run: Run, algorithm: Algorithm) -> str:
+        """The search, and what the pipeline wants done with its best networks; the closing line."""
+        record = run.record
+        state = self._search(run, algorithm)
+        verdict = algorithm.verdict(state)
+        if verdict is None:
             raise UserError(
                 f"{self.folder.path}: every candidate failed, there is nothing to train; the reasons are in "
                 f"{self.folder.population.name}; mend them and go on with --resume {self.folder.path} --retry-failed"
             )
+        for line in verdict_lines(algorithm, state):
+            record.tell(Said(line))
+        labels: dict[str, int] = {}
         if "full_training" in run.setup.config.pipeline:
-            why = f"candidate {best.id}, the best in fitness ({best.fitness:.3f} dB) of all within the budget"
-            self._train(run, Kept(FINAL, best.candidate.arch, best.id, why))
-        write_atomically(self.folder.result, result_json(best, run.history).encode())
-        return closing_line(best, run.history)
+            labels = self._train_chosen(run, algorithm, state)
+        result = result_json(algorithm, verdict, labels, record.history)
+        write_atomically(self.folder.result, result.encode())
+        return closing_line(verdict)
+
+    def _train_chosen(self, run: Run, algorithm: Algorithm, state: State) -> dict[str, int]:
+        """Train what `full_training.networks` names; the candidates by label."""
+        which = run.setup.config.full_training.networks
+        ids = chosen(algorithm, state, which)
+        labels = {FINAL if len(ids) == 1 else f"front_{place:02d}": one for place, one in enumerate(ids)}
+        view = algorithm.view(state)
+        for label, one in labels.items():
+            row = row_of(view, one)
+            why = f"candidate {one}, {which} of the search ({row.psnr:.3f} ± {row.error:.3f} dB)"
+            self._train(run, Kept(label, row.arch, one, why))
+        return labels
 
     def _train_networks(self, run: Run) -> str:
         """Train the networks that were given, one after the other; the closing line."""
@@ -238,13 +282,15 @@ class Driver:
             self._train(run, Kept(label, arch, None, f"{label}, {index + 1} of {len(config.networks)}"))
             cost = network_cost(arch, config.space.base_channels, config.task.scale)
             costs[label] = (cost.params, mult_adds_720p(cost, config.task.scale))
-        write_atomically(self.folder.result, networks_json(costs, run.history).encode())
-        return networks_line(costs, run.history)
+        write_atomically(self.folder.result, networks_json(costs, run.record.history).encode())
+        return networks_line(costs, run.record.history)
 
     def _train(self, run: Run, kept: Kept) -> None:
+        self._label = kept.label
         train_kept(run, kept, ray.get_runtime_context().current_actor, self._stop.is_set)
 
-    def _journal_begin(self, journal: Journal, history: History, placement: Placement, checksum: str) -> None:
+    def _begin(self, record: Record, placement: Placement, checksum: str) -> None:
+        """Write what the run depends on, and what a run that is resumed does with what was under way or failed."""
         facts: dict[str, Any] = {
             "host": socket.gethostname(),
             "versions": {name: version(name) for name in ("mindspore", "ray", "numpy")}
@@ -259,46 +305,64 @@ class Driver:
             "config": self.setup.config.model_dump(mode="json"),
         }
         self._begun = True
+        history = record.history
         if history.run is None:
-            history.add(journal.append("run", {"seed": self.setup.config.seed, **facts}))
+            record.append(RunBegan(self.setup.config.seed, **facts))
             return
-        if history.run["pictures"] != checksum:
+        if history.run.pictures != checksum:
             raise UserError(
                 f"{self.folder.path}: the pictures are not those that this run began with; bring them back, or begin a "
                 "new run"
             )
-        history.add(journal.append("resumed", {"restarted": self.restarted, **facts}))
-        given_up = close_interrupted(journal, history, "the run was interrupted")
-        # A restarted driver is given the same arguments again: what it scheduled then is in the journal.
-        retried = schedule_retries(journal, history) if self.setup.retry_failed and not self.restarted else 0
-        assert self.recorder is not None
+        record.append(Resumed(self.restarted, **facts))
+        given_up = _close_interrupted(record, "the run was interrupted")
         said = "driver restarted" if self.restarted else "resumed"
         if "search" in self.setup.config.pipeline:
-            said += f": {len(history.outcomes)} candidates are done, {given_up} were under way and are trained again"
-        self.recorder.say(said + (f", {retried} failed ones too" if retried else ""))
+            said += f": {len(record.state.outcomes)} trainings are done, {given_up} were under way and are done again"
+        # A restarted driver is given the same arguments again: what was to be retried then is in the record.
+        if self.setup.retry_failed and not self.restarted:
+            failed = sorted(record.state.failed)
+            for job in failed:
+                record.append(Retried(job))
+            said += f", {len(failed)} failed ones too"
+        record.tell(Said(said))
 
-    def _search(self, run: Run, space: Space) -> State:
-        recorder = run.recorder
+    def _search(self, run: Run, algorithm: Algorithm) -> State:
+        record, artifacts, config = run.record, run.artifacts, run.setup.config
         backend = RayBackend(
-            run.setup, run.placement, recorder.say, devices=lambda count: recorder.update(devices=count)
+            run.setup,
+            run.placement,
+            lambda line: record.tell(Said(line)),
+            devices=lambda count: record.tell(DevicesCounted(count)),
         )
-        run.recorder.update(phase="search", devices=run.placement.evaluators)
-        config, stopped = run.setup.config, self._stop.is_set
+        files = PopulationFiles(self.folder, algorithm)
+        record.views.append(files)
+        best = config.evolution.num_elitism
+
+        def keep(done: Done) -> None:
+            compared = artifacts.keep(done, algorithm, record.state, best)
+            if compared is not None:
+                record.tell(compared)
+
+        record.tell(PhaseBegan("search"))
+        record.tell(DevicesCounted(run.placement.evaluators))
         try:
-            state = SearchLoop(config, space, run.journal, run.history, backend, run.recorder, stopped).run()
+            return run_search(algorithm, record, backend, keep, self._stop.is_set, config.runtime.max_attempts)
         except Stopped:
-            close_interrupted(run.journal, run.history, "stopped by the user")
+            _close_interrupted(record, "stopped by the user")
             raise
         finally:
             # The final task needs the devices: it would wait for ever for those that evaluators hold.
             backend.cancel()
-        run.recorder.update(devices=0, busy=0)
-        return state
+            record.views.remove(files)
+            files.write(record.history)
+            artifacts.prune(algorithm, record.state, best)
+            record.tell(DevicesCounted(0))
 
-    def _end(self, journal: Journal | None, kind: str, message: str) -> Outcome:
-        if journal is not None:
+    def _end(self, kind: str, message: str) -> Outcome:
+        if self._record is not None:
             try:
-                journal.append("closed", {"reason": kind, "message": message})
+                self._record.append(Closed(kind, message))
             except (UserError, OSError) as error:
                 # The disk is full, or fails: the message that the user gets says so.
                 message = f"{message}; {error}" if kind == "error" else str(error)
@@ -306,3 +370,11 @@ class Driver:
 
     def _outcome(self, kind: str, message: str) -> Outcome:
         return Outcome(kind, message, str(self.folder.path), socket.gethostname())
+
+
+def _close_interrupted(record: Record, reason: str) -> int:
+    """Record as lost what was under way when a run ended; how many attempts that were."""
+    under_way = sorted(record.history.under_way)
+    for job in under_way:
+        record.append(Lost(job, reason))
+    return len(under_way)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import ray
 from rich.console import Console
 
-from esr_ray.config.schema import Config
+from esr_ray.config.schema import Config, EvolutionConfig
 from esr_ray.errors import UserError
-from esr_ray.evolution.evolve import ask
-from esr_ray.evolution.population import State
 from esr_ray.plan import Experiment
-from esr_ray.runtime.backend import Failed, Finished, Lost
 from esr_ray.runtime.client import connection
 from esr_ray.runtime.final_stage import check_trainers
-from esr_ray.runtime.placement import Placement, decide_placement
+from esr_ray.runtime.placement import Placement, check_device_cost, decide_placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
+from esr_ray.search.backend import Done
+from esr_ray.search.events import Failed, Lost
+from esr_ray.search.make import make_algorithm
+from esr_ray.search.state import State
 from esr_ray.space.counts import mult_adds_720p, network_cost
 from esr_ray.training.result import Seconds
 from esr_ray.view import duration, print_line
@@ -50,6 +51,7 @@ def print_plan(experiment: Experiment, address: str | None, console: Console) ->
     say(f"disk: about {experiment.needed_bytes / 1e6:,.0f} MB in {experiment.folder.path}")
     with connection(address):
         placement = decide_placement(config.runtime, ray.cluster_resources())
+        check_device_cost(config.evolution, placement)
         say(f"devices: {placement.reason}")
         for note in check_trainers(config, placement.resource, nodes_may_join=address is not None):
             say(note)
@@ -90,38 +92,55 @@ def _to_train(experiment: Experiment) -> Iterator[str]:
     )
     if space.max_mult_adds is not None:
         yield f"mult-adds: at most {space.max_mult_adds / 1e9:.2f} G for a 1280x720 output"
-    evolution = config.evolution
-    evaluations = evolution.num_generation * evolution.num_individual
-    yield f"evaluations: {evolution.num_generation} generations of {evolution.num_individual}: at most {evaluations}"
+    yield from _budget(config.evolution)
+
+
+def _budget(evolution: EvolutionConfig) -> Iterator[str]:
+    """What the search may spend, and on what."""
+    budget = evolution.num_generation * evolution.num_individual
+    yield (
+        f"budget: {budget:,} short trainings ({evolution.num_generation} x {evolution.num_individual}), "
+        f"{evolution.schedule}, for {', '.join(evolution.objectives)}"
+    )
+    if evolution.promotion is not None:
+        lengths = ", ".join(f"{length:g}x" for length in evolution.promotion.lengths)
+        yield f"promotion: the best {evolution.promotion.keep:.0%} of each length go on to the next: {lengths}"
+    if evolution.race is not None:
+        yield (
+            f"race: {evolution.race.share:.0%} of the budget for further seeds of the best, until the winner is sure "
+            f"with probability {evolution.race.confidence:g}"
+        )
 
 
 def expected_time(config: Config, placement: Placement, trial: Seconds) -> Expected:
     """Extrapolate from a trial of TRIAL_STEPS steps. The full training is reckoned on one device."""
     step_s = trial.steps / TRIAL_STEPS
     candidate_s = trial.compile + step_s * config.fast_training.steps + trial.evaluation
-    rounds = math.ceil(config.evolution.num_individual / placement.evaluators)
-    search_s = config.evolution.num_generation * rounds * candidate_s
+    evolution = config.evolution
+    device_s = evolution.num_generation * evolution.num_individual * candidate_s
+    search_s = device_s / placement.evaluators
+    if evolution.schedule == "generational":
+        # Devices wait for the last of a generation.
+        search_s = evolution.num_generation * math.ceil(evolution.num_individual / placement.evaluators) * candidate_s
     full_s = 0.0
     if "full_training" in config.pipeline:
         fast, full = config.fast_training, config.full_training
         pixels = full.batch_size * full.crop_size**2 / (fast.batch_size * fast.crop_size**2)
         full_s = trial.compile + step_s * pixels * full.steps
-    device_s = config.evolution.num_generation * config.evolution.num_individual * candidate_s + full_s
-    return Expected(candidate_s, search_s, full_s, device_s / 3600)
+    return Expected(candidate_s, search_s, full_s, (device_s + full_s) / 3600)
 
 
 def _trial(experiment: Experiment, setup: WorkerSetup, placement: Placement, say: Callable[[str], None]) -> Seconds:
     """Train the first candidate of the search for a few steps on one device."""
     config = setup.config
-    short = config.fast_training.model_copy(update={"steps": TRIAL_STEPS})
-    trial_config = config.model_copy(update={"fast_training": short})
     one_device = Placement(placement.resource, placement.target, 1, placement.reason)
-    backend = RayBackend(WorkerSetup(trial_config, setup.target, setup.pictures, setup.blocks), one_device, say)
+    backend = RayBackend(WorkerSetup(config, setup.target, setup.pictures, setup.blocks), one_device, say)
     try:
-        backend.submit(ask(State(), experiment.space, config.evolution, config.seed)[:1])
+        (first,) = make_algorithm(config, experiment.space).ask(State(), 1)
+        backend.submit([replace(first, steps=TRIAL_STEPS)])
         while True:
             event = backend.next_event(1.0)
-            if isinstance(event, Finished):
+            if isinstance(event, Done):
                 return event.trained.seconds
             if isinstance(event, Failed | Lost):
                 raise UserError(f"a trial training failed: {event.reason}")

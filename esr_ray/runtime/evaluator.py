@@ -1,4 +1,4 @@
-"""The evaluator actor: one process that owns one device and fast-trains candidates on it, one after the other."""
+"""The evaluator actor: one process that owns one device and trains candidates on it, one job after the other."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import psutil
 import ray
 
+from esr_ray.config.schema import wants_device_cost
 from esr_ray.errors import DISK_FULL, NodeTrouble, UserError
 from esr_ray.runtime.cores import pin_to_free_core
 from esr_ray.runtime.node import this_node
 from esr_ray.runtime.node_pictures import open_here
 from esr_ray.runtime.setup import WorkerSetup
-from esr_ray.runtime.target import device_name, use_target
+from esr_ray.runtime.target import begin_peak, device_name, memory_use, use_target
+from esr_ray.search.job import Job
 from esr_ray.space.user_block import load_blocks
 from esr_ray.tasks.super_resolution import network_spec
 from esr_ray.training.result import Trained
+
+if TYPE_CHECKING:
+    from esr_ray.training.device_cost import CostPlan
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a candidate's training came to: a result, or the reason it failed. `rss_mb` is memory now in use."""
+    """What a job came to: a result, or the reason it failed. `rss_mb` is memory now in use."""
 
     trained: Trained | None
     reason: str | None
@@ -62,25 +69,27 @@ class Evaluator:
         """Called once: the actor has started when this returns."""
         return Ready(self.device, this_node(), os.getpid(), self.kernels.reason)
 
-    def train(self, references: Sequence[ray.ObjectRef], candidate_id: int) -> Reply:
-        """Train one candidate. `references` holds one reference to its generation, {id: candidate}.
+    def train(self, references: Sequence[ray.ObjectRef], job_id: int) -> Reply:
+        """Do one job. `references` holds one reference to those that were submitted with it, {id: job}.
 
         It is a list because Ray would resolve a reference given directly before the call.
         """
         from esr_ray.training.candidate import release_memory, train_candidate
         from esr_ray.training.loop import Diverged
+        from esr_ray.training.schedule import of_length
 
-        candidate = ray.get(references[0])[candidate_id]
+        job: Job = ray.get(references[0])[job_id]
         config = self.setup.config
         trained, reason = None, None
         try:
             trained = train_candidate(
-                network_spec(candidate.arch, config),
-                config.fast_training,
+                network_spec(job.candidate.arch, config),
+                of_length(config.fast_training, job.steps),
                 self.pictures.train,
                 self.pictures.validation,
-                config.seed,
+                job.seed,
                 make=self.kernels.make,
+                cost=self._cost_plan(),
             )
             trained = replace(trained, seconds=replace(trained.seconds, start=self._start_s))
             self._start_s = 0.0
@@ -102,6 +111,17 @@ class Evaluator:
             # Not after a native network: the next one needs the graph that this would delete.
             release_memory()
         return Reply(trained, reason, private_mb())
+
+    def _cost_plan(self) -> CostPlan | None:
+        """What is measured of each network, if the search wants to know it."""
+        from esr_ray.training.device_cost import CostPlan
+
+        if not wants_device_cost(self.setup.config.evolution):
+            return None
+        target = self.setup.target
+        return CostPlan(
+            self.setup.config.evolution.latency_size, partial(begin_peak, target), lambda: memory_use(target)[1]
+        )
 
 
 def _one_line(error: Exception) -> str:

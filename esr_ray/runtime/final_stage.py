@@ -13,17 +13,18 @@ from ray.exceptions import RayError, RayTaskError
 
 from esr_ray.config.schema import Config
 from esr_ray.errors import TooFewDevices, UserError
+from esr_ray.runs.artifacts import Artifacts
+from esr_ray.runs.events import CurveFound, PhaseBegan, Reported, Said, TrainingBegan, TrainingEnded
 from esr_ray.runs.folder import RunFolder, write_atomically
 from esr_ray.runs.history import History
-from esr_ray.runs.journal import Journal
+from esr_ray.runs.record import Record
 from esr_ray.runtime.placement import Placement, devices_of_cluster
 from esr_ray.runtime.rank_table import RankTable, check_devices, read_rank_table
-from esr_ray.runtime.recorder import Recorder
 from esr_ray.runtime.remote_errors import reason_of
 from esr_ray.runtime.report_task import submit_report
-from esr_ray.runtime.search_loop import Stopped
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.runtime.training_group import TRIES, GroupLost, TrainingGroup, number_of_trainers
+from esr_ray.search.loop import Stopped
 from esr_ray.tasks.super_resolution import network_spec
 from esr_ray.training.final import PAUSES, deciding_settings
 from esr_ray.training.loop import Progress
@@ -41,11 +42,18 @@ class Run:
     """What the driver's stages work on."""
 
     folder: RunFolder
-    journal: Journal
-    history: History
+    record: Record
+    artifacts: Artifacts
     setup: WorkerSetup
     placement: Placement
-    recorder: Recorder
+
+    @property
+    def history(self) -> History:
+        return self.record.history
+
+    def say(self, line: str) -> None:
+        """Tell the user."""
+        self.record.tell(Said(line))
 
 
 @dataclass(frozen=True)
@@ -73,13 +81,13 @@ def train_kept(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], bool
     benchmarks = config.benchmarks if "benchmarks" in config.pipeline else ()
     sets = [one.model_dump(mode="json") for one in benchmarks]
     reported = history.reported.get(kept.label)
-    if reported is None or reported["benchmarks"] != sets:
+    if reported is None or reported.benchmarks != sets:
         _report(run, kept, sets, should_stop)
 
 
-def _without_pauses(trained: dict[str, Any]) -> dict[str, Any]:
-    settings = {key: value for key, value in trained["settings"].items() if key not in PAUSES}
-    return {"arch": trained["arch"], "settings": settings}
+def _without_pauses(trained: TrainingEnded) -> dict[str, Any]:
+    settings = {key: value for key, value in trained.settings.items() if key not in PAUSES}
+    return {"arch": list(trained.arch), "settings": settings}
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
@@ -90,29 +98,23 @@ def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
 
 def _train(run: Run, kept: Kept, wanted: dict[str, Any], driver: Any, should_stop: Callable[[], bool]) -> None:
     steps = run.setup.config.full_training.steps
-    run.recorder.train(kept.label, steps)
+    run.record.tell(PhaseBegan("full training", kept.label, steps))
     checkpoint, before = run.folder.checkpoint(kept.label), run.history.trained.get(kept.label)
     if before is not None and checkpoint.is_file():
         old = checkpoint.replace(checkpoint.with_name(f"{kept.label}.before.ckpt"))
         was, now = ({**one["settings"], "arch": one["arch"]} for one in (_without_pauses(before), wanted))
         differs = _differences(was, now)
-        run.recorder.say(f"full training: begins anew, {differs}; the network that was trained is kept as {old.name}")
-    run.recorder.say(f"full training: {kept.why}, {steps} steps: {' '.join(kept.arch)}")
+        run.say(f"full training: begins anew, {differs}; the network that was trained is kept as {old.name}")
+    run.say(f"full training: {kept.why}, {steps} steps: {' '.join(kept.arch)}")
     done = _train_across(run, kept, driver, should_stop)
     write_atomically(checkpoint, done.weights)
-    event = {
-        "network": kept.label,
-        "id": kept.id,
-        **wanted,
-        "checkpoint": str(checkpoint.relative_to(run.folder.path)),
-        "seconds": asdict(done.seconds),
-        "curve": done.curve,
-        "kernels": done.kernels,
-    }
-    run.history.add(run.journal.append("trained", event))
+    place = str(checkpoint.relative_to(run.folder.path))
+    run.record.append(
+        TrainingEnded(kept.id, kept.arch, wanted["settings"], place, done.seconds, done.curve, done.kernels, kept.label)
+    )
     # It would only be gone on from by mistake.
     run.folder.state(kept.label).unlink(missing_ok=True)
-    run.recorder.say(f"full training: done in {done.seconds.total:.0f} s (compile {done.seconds.compile:.1f})")
+    run.say(f"full training: done in {done.seconds.total:.0f} s (compile {done.seconds.compile:.1f})")
 
 
 def _train_across(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], bool]) -> FullyTrained:
@@ -126,24 +128,23 @@ def _train_across(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], b
     tries, tried = 0, None
     begun, progress = _state(run, kept)
     for point in progress.curve:
-        run.recorder.board.training_loss(kept.label, point.step, point.loss)
+        run.record.tell(CurveFound(point.step, point.loss, kept.label))
     while True:
         # Looked at each time: of a node that died the devices are gone too.
         group = TrainingGroup(run.setup, run.placement, *_members(run, check))
         try:
             if progress.steps:
-                run.recorder.say(f"full training: goes on after step {progress.steps}")
-            event = {"network": kept.label, "step": progress.steps, "devices": group.count}
-            run.history.add(run.journal.append("begun", event))
+                run.say(f"full training: goes on after step {progress.steps}")
+            run.record.append(TrainingBegan(progress.steps, group.count, kept.label))
             # A training of weeks may lose many processes; one that comes no further is ended.
             tries, tried = (tries if begun == tried else 0) + 1, begun
-            return group.train(kept.arch, begun, driver, run.recorder.say, check)
+            return group.train(kept.arch, begun, driver, run.say, check)
         except GroupLost as error:
             if tries == TRIES:
                 raise UserError(f"the full training was lost {TRIES} times, at last: {error}; {resume}") from None
             begun, progress = _state(run, kept)
             place = "from its last state" if progress.steps else "anew"
-            run.recorder.say(f"full training: lost: {error}; it is begun again {place}")
+            run.say(f"full training: lost: {error}; it is begun again {place}")
         except UserError as error:
             raise UserError(
                 f"the full training failed: {error}; what was finished is kept: mend it (full_training may change) and "
@@ -210,9 +211,7 @@ def _members(run: Run, check: Callable[[], None]) -> tuple[int, RankTable | None
             # A node that has died may come back.
             if time.monotonic() - told > TELL_AGAIN_S:
                 told = time.monotonic()
-                run.recorder.say(
-                    f"full training: waits for nodes to join: {error} (stop this, and go on with {resume})"
-                )
+                run.say(f"full training: waits for nodes to join: {error} (stop this, and go on with {resume})")
         except UserError as error:
             raise UserError(
                 f"the full training could not begin: {error}; what was finished is kept: go on with {resume}"
@@ -221,7 +220,7 @@ def _members(run: Run, check: Callable[[], None]) -> tuple[int, RankTable | None
         time.sleep(POLL_S)
     available = devices_of_cluster(resource)
     if table is None and count < available and config.runtime.trainers == "auto":
-        run.recorder.say(
+        run.say(
             f"full training: {count} of {available} devices are used: full_training.batch_size "
             f"{config.full_training.batch_size} cannot be divided evenly among more"
         )
@@ -240,26 +239,21 @@ def _state(run: Run, kept: Kept) -> tuple[bytes | None, Progress]:
     differs = _differences({**state.settings, "network": state.spec}, ours)
     if differs:
         old = path.replace(path.with_name(f"{kept.label}.before.npz"))
-        run.recorder.say(
-            f"full training: begins anew, {differs}; the state at step {state.progress.steps} is {old.name}"
-        )
+        run.say(f"full training: begins anew, {differs}; the state at step {state.progress.steps} is {old.name}")
         return None, Progress()
     return content, state.progress
 
 
 def _report(run: Run, kept: Kept, benchmarks: list[dict[str, Any]], should_stop: Callable[[], bool]) -> None:
-    run.recorder.update(phase="report")
+    run.record.tell(PhaseBegan("report"))
     weights = run.folder.checkpoint(kept.label).read_bytes()
     began = time.monotonic()
     done: tuple[SetReport, ...] = _wait(run, submit_report(run.setup, run.placement, weights), should_stop)
     seconds = time.monotonic() - began
-    sets = [asdict(one) for one in done]
-    event = {"network": kept.label, "benchmarks": benchmarks, "seconds": seconds, "sets": sets}
-    run.history.add(run.journal.append("reported", event))
+    run.record.append(Reported(benchmarks, seconds, [asdict(one) for one in done], kept.label))
     for one in done:
         gain = one.network.psnr_y - one.bicubic.psnr_y
-        run.recorder.say(f"{one.name}: {one.network.psnr_y:.2f} dB, bicubic {one.bicubic.psnr_y:.2f} ({gain:+.2f})")
-    run.recorder.board.report(event)
+        run.say(f"{one.name}: {one.network.psnr_y:.2f} dB, bicubic {one.bicubic.psnr_y:.2f} ({gain:+.2f})")
 
 
 def _wait(run: Run, reference: ray.ObjectRef, should_stop: Callable[[], bool]) -> Any:

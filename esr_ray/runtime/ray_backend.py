@@ -12,18 +12,19 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from esr_ray.errors import NodeTrouble, UserError
-from esr_ray.evolution.population import Candidate
-from esr_ray.runtime.backend import BackendEvent, Failed, Finished, Lost, Started
 from esr_ray.runtime.evaluator import Evaluator, Ready, Reply
 from esr_ray.runtime.placement import Placement, devices_of_cluster, ray_options
 from esr_ray.runtime.remote_errors import reason_of, says_what_to_do
 from esr_ray.runtime.setup import WorkerSetup, worker_environment
+from esr_ray.search.backend import BackendEvent, Began, Done
+from esr_ray.search.events import Failed, Lost
+from esr_ray.search.job import Job
 
 START_TRIES = 3
 """Times in a row that an evaluator may fail to start before it is given up, and with the last one the search."""
 DEADLINE_FACTOR = 10
 LEAST_DEADLINE_S = 600.0
-"""Without candidate_timeout_s a candidate may take ten times what the slowest took, and ten minutes at least."""
+"""Without candidate_timeout_s a step may take ten times as long as in the slowest job so far, and a job ten minutes."""
 LOOK_S = 5.0
 """How often the cluster is asked for devices that have come or gone."""
 PATIENCE_S = 30.0
@@ -40,13 +41,13 @@ class _Worker:
     actor: Any
     future: ray.ObjectRef | None
     ready: Ready | None = None
-    candidate_id: int | None = None
+    job: int | None = None
     since: float = 0.0
     starts: int = 0
 
 
 class RayBackend:
-    """Implements `esr_ray.runtime.backend.Backend`. Must live in the process that owns the genomes (the driver)."""
+    """Implements `esr_ray.search.backend.Backend`. Must live in the process that owns the genomes (the driver)."""
 
     def __init__(
         self,
@@ -68,21 +69,38 @@ class RayBackend:
         # Devices on which none starts, of so many that Ray had then.
         self._given_up, self._devices_then = 0, 0
         self._told = ""
-        self._slowest_s = 0.0
+        self._slowest_step_s = 0.0
+        self._steps: dict[int, int] = {}
         self._waiting_since = 0.0
         self._workers: list[_Worker] = []
         self._kernels: set[str] = set()
         self._looked = time.monotonic()
 
-    def submit(self, candidates: Sequence[Candidate]) -> None:
+    def free(self) -> int:
+        if not self._workers:
+            return self.placement.evaluators
+        busy = sum(worker.job is not None for worker in self._workers)
+        return max(0, len(self._workers) - busy - len(self._queue))
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        if not jobs:
+            return
         if not self._workers:
             # Not before there is something to train: a run that only has its report to make needs none.
             self._workers = [self._start() for _ in range(self.placement.evaluators)]
             self._waiting_since = time.monotonic()
             self._devices_then = devices_of_cluster(self.placement.resource)
-        if candidates:
-            reference = ray.put({one.id: one for one in candidates})
-            self._queue.extend((one.id, reference) for one in candidates)
+        reference = ray.put({one.id: one for one in jobs})
+        self._queue.extend((one.id, reference) for one in jobs)
+        self._steps.update({one.id: one.steps for one in jobs})
+
+    def stop(self, job: int) -> None:
+        self._queue = deque(one for one in self._queue if one[0] != job)
+        for worker in list(self._workers):
+            if worker.job == job:
+                # A training cannot be interrupted: its process ends, and another one takes the device.
+                ray.kill(worker.actor)
+                self._replace(worker)
 
     def next_event(self, timeout_s: float) -> BackendEvent | None:
         if not self._events:
@@ -132,11 +150,11 @@ class RayBackend:
     def _dispatch(self) -> None:
         for worker in self._workers:
             if worker.ready is not None and worker.future is None and self._queue:
-                candidate_id, reference = self._queue.popleft()
-                worker.candidate_id, worker.since = candidate_id, time.monotonic()
+                job, reference = self._queue.popleft()
+                worker.job, worker.since = job, time.monotonic()
                 # Nested in a list: Ray resolves a reference at top level before the call.
-                worker.future = worker.actor.train.remote([reference], candidate_id)
-                self._events.append(Started(candidate_id, worker.ready.device, worker.ready.node))
+                worker.future = worker.actor.train.remote([reference], job)
+                self._events.append(Began(job, worker.ready.device, worker.ready.node))
 
     def _wait(self, timeout_s: float) -> None:
         futures = {worker.future: worker for worker in self._workers if worker.future is not None}
@@ -175,23 +193,23 @@ class RayBackend:
             self._say_once(f"an evaluator did not start in {START_TRIES} tries, the others go on without it: {reason}")
 
     def _replied(self, worker: _Worker, future: ray.ObjectRef) -> None:
-        candidate_id, ready = worker.candidate_id, worker.ready
-        assert candidate_id is not None
+        job, ready = worker.job, worker.ready
+        assert job is not None
         assert ready is not None
-        worker.candidate_id = None
+        worker.job = None
         try:
             reply: Reply = ray.get(future)
         except RayTaskError as error:
             if not isinstance(error.cause, MemoryError | OSError | RayError | NodeTrouble):
-                self._events.append(Failed(candidate_id, reason_of(error)))
+                self._events.append(Failed(job, reason_of(error)))
                 return
             # Trouble of the node: elsewhere, or in a new process, it may succeed.
-            self._events.append(Lost(candidate_id, f"{ready.device} of {ready.node}: {reason_of(error)}"))
+            self._events.append(Lost(job, f"{ready.device} of {ready.node}: {reason_of(error)}"))
             ray.kill(worker.actor)
             self._replace(worker)
             return
         except RayError as error:
-            self._events.append(Lost(candidate_id, f"{ready.device} of {ready.node}: {_died(error)}"))
+            self._events.append(Lost(job, f"{ready.device} of {ready.node}: {_died(error)}"))
             self._replace(worker)
             # Perhaps the node has died: its idle ones would cost what is given to them an attempt each.
             for other in list(self._workers):
@@ -200,10 +218,11 @@ class RayBackend:
                     self._replace(other)
             return
         if reply.trained is None:
-            self._events.append(Failed(candidate_id, reply.reason or "no reason given"))
+            self._events.append(Failed(job, reply.reason or "no reason given"))
         else:
-            self._events.append(Finished(candidate_id, ready.device, ready.node, reply.trained))
-            self._slowest_s = max(self._slowest_s, time.monotonic() - worker.since)
+            self._events.append(Done(job, ready.device, ready.node, reply.trained))
+            step_s = (time.monotonic() - worker.since) / self._steps[job]
+            self._slowest_step_s = max(self._slowest_step_s, step_s)
         if reply.rss_mb > self.setup.config.runtime.memory_limit_mb:
             self.say(
                 f"evaluator on {ready.device} of {ready.node} has grown to {reply.rss_mb:,.0f} MB "
@@ -223,27 +242,27 @@ class RayBackend:
             self.say(f"waiting for evaluators to start: {free} of the {kind}s that Ray has are free now")
 
     def _give_up_late(self) -> None:
-        limit = self._deadline_s()
-        if limit is None:
-            return
         for worker in list(self._workers):
-            if (
-                worker.candidate_id is not None
-                and worker.future is not None
-                and time.monotonic() - worker.since > limit
-            ):
+            if worker.job is None or worker.future is None:
+                continue
+            limit = self._deadline_s(self._steps[worker.job])
+            if limit is not None and time.monotonic() - worker.since > limit:
                 self._events.append(
-                    Failed(worker.candidate_id, f"passed its deadline of {limit:.0f} s (runtime.candidate_timeout_s)")
+                    Failed(worker.job, f"passed its deadline of {limit:.0f} s (runtime.candidate_timeout_s)")
                 )
                 ray.kill(worker.actor)
                 self._replace(worker)
 
-    def _deadline_s(self) -> float | None:
-        """Seconds that a candidate may take: those configured, or many times what the slowest took so far."""
-        configured = self.setup.config.runtime.candidate_timeout_s
-        if configured is not None or not self._slowest_s:
-            return configured
-        return max(LEAST_DEADLINE_S, DEADLINE_FACTOR * self._slowest_s)
+    def _deadline_s(self, steps: int) -> float | None:
+        """Seconds that a job of so many steps may take: those configured for a short one and as much more as it is
+        longer, or many times what the slowest took so far."""
+        config = self.setup.config
+        configured = config.runtime.candidate_timeout_s
+        if configured is not None:
+            return configured * max(1.0, steps / config.fast_training.steps)
+        if not self._slowest_step_s:
+            return None
+        return max(LEAST_DEADLINE_S, DEADLINE_FACTOR * self._slowest_step_s * steps)
 
     def _replace(self, worker: _Worker, starts: int = 0) -> None:
         self._workers[self._workers.index(worker)] = self._start(starts)

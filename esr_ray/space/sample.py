@@ -6,6 +6,7 @@ takes changes that bring the genome nearer, ends after a fixed number of them, a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,6 +43,31 @@ def sample_genome(space: Space, rng: np.random.Generator) -> Genome:
         f"space: found no network within the budget in {DRAWS} tries: max_mult_adds ({space.max_mult_adds}) leaves "
         "no room beside min_params and min_active; raise max_mult_adds or lower the others"
     )
+
+
+def genome_of(arch: Sequence[str], space: Space, rng: np.random.Generator) -> Genome:
+    """A genome that decodes to the network: its blocks in order at random nodes, the other nodes off.
+
+    Raises ValueError where the space has fewer nodes.
+    """
+    if len(arch) > space.node_num:
+        raise ValueError(f"{len(arch)} blocks do not fit into {space.node_num} nodes")
+    places = sorted(int(place) for place in rng.choice(space.node_num, size=len(arch), replace=False))
+    blocks = [space.vocabulary.draw(rng) for _ in range(space.node_num)]
+    for place, name in zip(places, arch, strict=True):
+        blocks[place] = name
+    return Genome(tuple(node in places for node in range(space.node_num)), tuple(blocks))
+
+
+def fitted_genome(genome: Genome, space: Space, rng: np.random.Generator) -> Genome | None:
+    """A genome of the space that decodes to the same network: the genome itself where it is one; None where the space
+    does not hold the network."""
+    arch = decode(genome)
+    if not space.holds(arch):
+        return None
+    if len(genome.blocks) == space.node_num and set(space.vocabulary.names).issuperset(genome.blocks):
+        return genome
+    return genome_of(arch, space, rng)
 
 
 def repair(genome: Genome, space: Space, rng: np.random.Generator) -> Genome | None:

@@ -48,6 +48,10 @@ class Space:
         """Whether a network keeps every constraint."""
         return self.min_active <= len(arch) <= self.node_num and self.violation(arch) == 0
 
+    def holds(self, arch: Sequence[str]) -> bool:
+        """Whether a network is one of this space: its blocks, and every constraint."""
+        return set(self.vocabulary.names).issuperset(arch) and self.allows(arch)
+
 
 def make_space(config: SpaceConfig, scale: int) -> Space:
     """The space that a configuration describes.

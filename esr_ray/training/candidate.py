@@ -12,11 +12,12 @@ from esr_ray.data.store import PicturePair
 from esr_ray.metrics import mean_quality
 from esr_ray.networks.spec import NetworkSpec
 from esr_ray.training.checkpoint import checkpoint_bytes
+from esr_ray.training.device_cost import CostPlan, measure_cost
 from esr_ray.training.evaluation import compile_for, measure
 from esr_ray.training.loop import CurvePoint, Diverged, train
 from esr_ray.training.network import NetworkMaker
 from esr_ray.training.plain import PlainNetwork
-from esr_ray.training.result import Seconds, Trained
+from esr_ray.training.result import NOT_MEASURED, Seconds, Trained
 
 
 def train_candidate(
@@ -27,8 +28,11 @@ def train_candidate(
     seed: int,
     report: Callable[[CurvePoint], None] | None = None,
     make: NetworkMaker = PlainNetwork,
+    cost: CostPlan | None = None,
 ) -> Trained:
     """Make, train and measure a network; fitness is `quality.psnr_y` of the last step's (or averaged) weights.
+
+    With `cost` it is also measured what one enlargement costs on this device.
 
     Raises Diverged where the loss, or the measured output, is no number.
     """
@@ -53,6 +57,7 @@ def train_candidate(
         weights=checkpoint_bytes(parameters, spec),
         picture=measured[0].sr,
         kernels=network.kernels,
+        cost=NOT_MEASURED if cost is None else measure_cost(network, cost),
     )
 
 

@@ -37,7 +37,7 @@ class Onlooker:
 
 def deciding_settings(config: TrainingConfig) -> dict[str, Any]:
     """The settings, in steps, that the weights after a step depend on, as JSON has them."""
-    return config.model_dump(mode="json", exclude={*PAUSES, "epochs"})
+    return config.model_dump(mode="json", exclude={*PAUSES, "epochs", "networks"})
 
 
 def train_fully(

@@ -28,6 +28,19 @@ class Seconds:
 
 
 @dataclass(frozen=True)
+class DeviceCost:
+    """What one enlargement costs on the device that was measured: median seconds and the half of the range between
+    the quartiles, and memory in MB; None where it was not measured."""
+
+    latency_s: float | None = None
+    latency_spread_s: float | None = None
+    memory_mb: float | None = None
+
+
+NOT_MEASURED = DeviceCost()
+
+
+@dataclass(frozen=True)
 class Trained:
     """A finished training. `curve` is (step, mean L1 loss) pairs; `weights` a checkpoint file's content."""
 
@@ -40,6 +53,7 @@ class Trained:
     """The network's output for the first validation picture, uint8 (H, W, 3)."""
     kernels: str = "plain"
     """What computed it: `TrainableNetwork.kernels`."""
+    cost: DeviceCost = NOT_MEASURED
 
 
 @dataclass(frozen=True)

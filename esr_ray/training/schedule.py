@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from esr_ray.config.schema import CosineSchedule, TrainingConfig
+from esr_ray.config.schema import CosineSchedule, MultiStepSchedule, TrainingConfig
+
+
+def of_length(config: TrainingConfig, steps: int) -> TrainingConfig:
+    """The same training with another length: milestones move with it, a warm-up stays as it is."""
+    schedule = config.schedule
+    if isinstance(schedule, MultiStepSchedule) and steps != config.steps:
+        milestones = tuple(dict.fromkeys(max(1, round(one * steps / config.steps)) for one in schedule.milestones))
+        schedule = schedule.model_copy(update={"milestones": milestones})
+    return config.model_copy(update={"steps": steps, "schedule": schedule})
 
 
 def learning_rates(config: TrainingConfig) -> np.ndarray:

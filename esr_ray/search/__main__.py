@@ -10,8 +10,14 @@ from pathlib import Path
 from rich.console import Console
 
 from esr_ray.command import add_options, read_config, resumed, run_command, run_experiment
+from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
-from esr_ray.runs.folder import new_folder
+from esr_ray.runs.folder import RunFolder, new_folder
+from esr_ray.runs.replay import replay_run
+from esr_ray.runs.searched import searched_networks
+from esr_ray.search.make import make_algorithm
+from esr_ray.space.space import make_space
+from esr_ray.space.user_block import load_blocks, read_blocks
 
 EPILOG = """\
 examples:
@@ -19,6 +25,9 @@ examples:
   python -m esr_ray.search configs/demo.yml --set data.hr=photos/ --set evolution.num_generation=8
   python -m esr_ray.search configs/esr_ea_x2.yml --dry-run
   python -m esr_ray.search --resume runs/demo-20260101-120000
+  python -m esr_ray.search --resume runs/demo-20260101-120000 --set evolution.num_generation=8
+  python -m esr_ray.search configs/demo.yml --seed-from runs/demo-20260101-120000
+  python -m esr_ray.search --replay runs/demo-20260101-120000
   python -m esr_ray.search configs/esr_ea_x2.yml --address auto
 
 exit status: 0 finished, 2 something you can mend (one line says what), 130 stopped by Ctrl-C (resumable).
@@ -43,6 +52,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("config", nargs="?", help="configuration file (YAML); with --resume only where it changed")
     add_options(parser)
+    parser.add_argument(
+        "--seed-from",
+        metavar="RUN_DIR",
+        help="begin with the best networks of a run (num_individual of them), or of an arch.txt",
+    )
+    parser.add_argument(
+        "--replay",
+        metavar="RUN_DIR",
+        help="make the choices of a run again from its record, and say if all are the same",
+    )
     parser.add_argument("--retry-failed", action="store_true", help="with --resume: train failed candidates again")
     return parser
 
@@ -50,14 +69,40 @@ def _parser() -> argparse.ArgumentParser:
 def _search(options: argparse.Namespace, console: Console) -> int:
     if options.retry_failed and options.resume is None:
         raise UserError("--retry-failed goes with --resume RUN_DIR")
+    if options.replay is not None:
+        return _replay(options)
+    if options.seed_from is not None and options.resume is not None:
+        raise UserError("--seed-from begins a new run: it does not go with --resume")
     given = None if options.config is None else read_config(options.config, options.overrides)
     if options.resume is not None:
         config, folder = resumed(options.resume, given, options.overrides)
     elif given is None:
         raise UserError("give a configuration file (configs/demo.yml), or --resume RUN_DIR; see --help")
     else:
-        config, folder = given, new_folder(given, Path(options.config))
+        config, folder = _with_founders(given, options.seed_from), new_folder(given, Path(options.config))
     return run_experiment(config, folder, options, console, options.retry_failed)
+
+
+def _with_founders(config: Config, source: str | None) -> Config:
+    """The configuration with the best networks of a run to begin with."""
+    if source is None:
+        return config
+    founders = tuple(dict.fromkeys(searched_networks(Path(source), config.evolution.num_individual)))
+    evolution = config.evolution.model_copy(update={"founders": (*config.evolution.founders, *founders)})
+    return config.model_copy(update={"evolution": evolution})
+
+
+def _replay(options: argparse.Namespace) -> int:
+    if options.resume is not None or options.config is not None or options.seed_from is not None or options.overrides:
+        raise UserError("--replay RUN_DIR goes alone: the run's own record says with which configuration it was made")
+    folder = RunFolder(Path(options.replay).absolute())
+    load_blocks(read_blocks(sorted(folder.blocks.glob("*.py")) if folder.blocks.is_dir() else ()))
+    done = replay_run(
+        folder.journal, lambda config: make_algorithm(config, make_space(config.space, config.task.scale))
+    )
+    processes = "" if done.processes == 1 else f", over {done.processes} beginnings and resumptions"
+    print(f"{folder.path}: {done.choices} choices made again{processes}: all the same; nothing was trained")
+    return 0
 
 
 if __name__ == "__main__":

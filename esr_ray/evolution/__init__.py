@@ -1,1 +1,0 @@
-"""The evolutionary algorithm over genomes: knows neither devices nor time, neither Ray nor MindSpore."""

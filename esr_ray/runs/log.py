@@ -1,0 +1,105 @@
+"""The log of a run: what happened in words, a line each, in `log.txt` and for whoever watches."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from esr_ray.runs.events import (
+    Asked,
+    BicubicMeasured,
+    Dropped,
+    Event,
+    Failed,
+    Finished,
+    Lost,
+    Notice,
+    PhaseBegan,
+    Said,
+    Started,
+    Validated,
+)
+from esr_ray.runs.history import History
+
+
+class Log:
+    """A view that keeps lines; they may be read from other threads."""
+
+    def __init__(self, path: Path, max_attempts: int) -> None:
+        self.max_attempts = max_attempts
+        self._lines: list[str] = []
+        self._lock = threading.Lock()
+        self._file = path.open("a", encoding="utf-8")
+        self._best: dict[int, float] = {}
+        self._bicubic: float | None = None
+        self._losses: dict[int, int] = {}
+
+    def lines(self, since: int) -> tuple[str, ...]:
+        """The lines from number `since` on."""
+        with self._lock:
+            return tuple(self._lines[since:])
+
+    def see(self, event: Event | Notice, history: History) -> None:
+        line = self._line(event, history)
+        # What happened before this log was opened is in the file already.
+        if line is None or not history.is_live:
+            return
+        with self._lock:
+            self._lines.append(line)
+        # A full disk is told by the journal, which cannot do without; the log can.
+        with suppress(OSError):
+            self._file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._file.close()
+
+    def _line(self, event: Event | Notice, history: History) -> str | None:
+        jobs = history.state.jobs
+        match event:
+            case Said():
+                return event.line
+            case PhaseBegan(name="search"):
+                # Attempts are counted anew, and what was under way when a run ended is none of them.
+                self._losses.clear()
+            case BicubicMeasured():
+                self._bicubic = event.psnr_y
+            case Asked(purpose="promotion"):
+                return f"candidate {event.candidate}: goes on to {event.steps:,} steps"
+            case Asked(purpose="race"):
+                return f"candidate {event.candidate}: might have won: once more, with seed {event.seed}"
+            case Started():
+                return f"candidate {jobs[event.job].candidate.id}: training on {event.device} of {event.node}"
+            case Finished():
+                return self._finished(event, history)
+            case Failed():
+                return f"candidate {jobs[event.job].candidate.id}: failed: {event.reason}"
+            case Dropped():
+                return f"candidate {jobs[event.job].candidate.id}: stopped, the winner is sure without it"
+            case Lost():
+                self._losses[event.job] = self._losses.get(event.job, 0) + 1
+                again = "; it is trained again" if self._losses[event.job] < self.max_attempts else ""
+                return f"candidate {jobs[event.job].candidate.id}: lost: {event.reason}{again}"
+            case Validated():
+                beside = "" if self._bicubic is None else f" (bicubic {self._bicubic:.3f})"
+                return f"full training: step {event.step}: validation {event.psnr_y:.3f} dB{beside}"
+        return None
+
+    def _finished(self, event: Finished, history: History) -> str:
+        job = history.state.jobs[event.job]
+        mark = " (best so far)" if self._is_best(event, history) else ""
+        return (
+            f"candidate {job.candidate.id}: {event.psnr_y:.3f} dB after {job.steps:,} steps, "
+            f"{job.candidate.params / 1e3:.1f} K parameters, {job.candidate.mult_adds / 1e9:.2f} G mult-adds, "
+            f"{event.seconds.total:.1f} s (compile {event.seconds.compile:.1f}){mark}"
+        )
+
+    def _is_best(self, event: Finished, history: History) -> bool:
+        """Whether nothing that was trained as long, or longer, is as good."""
+        steps = history.state.jobs[event.job].steps
+        before = max((psnr for length, psnr in self._best.items() if length >= steps), default=None)
+        self._best[steps] = max(event.psnr_y, self._best.get(steps, event.psnr_y))
+        return before is None or event.psnr_y > before

@@ -1,0 +1,86 @@
+"""What a search has found so far, for people: the networks of the front, each with its figures and their errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from esr_ray.search.algorithm import Algorithm
+from esr_ray.search.pareto import knee, spread_over
+from esr_ray.search.ranking import View, finite
+from esr_ray.search.state import State
+
+
+@dataclass(frozen=True)
+class FrontRow:
+    """One network: PSNR on Y in dB as estimated after the longest training, with its standard error.
+
+    It rests on `trainings` of `steps`, its longest. Latency and memory are there where they were measured.
+    """
+
+    id: int
+    arch: tuple[str, ...]
+    psnr: float
+    error: float
+    steps: int
+    trainings: int
+    params: int
+    mult_adds: int
+    ssim: float
+    latency_s: float | None = None
+    latency_spread_s: float | None = None
+    memory_mb: float | None = None
+
+
+def front_rows(algorithm: Algorithm, state: State) -> tuple[FrontRow, ...]:
+    """The non-dominated networks by what is known, the best in PSNR first; with PSNR alone as objective, the best one.
+
+    The network that won the race is always among them.
+    """
+    view = algorithm.view(state)
+    ids = set(view.front)
+    verdict = algorithm.verdict(state)
+    if verdict is not None:
+        ids.add(verdict.winner.candidate.id)
+    return tuple(sorted((row_of(view, one) for one in ids), key=lambda row: (-row.psnr, row.id)))
+
+
+def row_of(view: View, candidate_id: int) -> FrontRow:
+    """One candidate that has a result."""
+    row, state = view.row_of[candidate_id], view.state
+    candidate = state.candidates[candidate_id]
+    column = int(np.flatnonzero(view.evidence.count[row])[-1])
+    outcomes = [state.outcomes[job] for job in state.jobs_of[candidate_id] if job in state.outcomes]
+    measured = [one for one in outcomes if one.quality is not None]
+    cost = next((one.cost for one in reversed(measured) if one.cost.latency_s is not None), measured[-1].cost)
+    return FrontRow(
+        candidate_id,
+        candidate.arch,
+        float(view.estimate.mean[row]),
+        float(view.estimate.error[row]),
+        view.evidence.lengths[column],
+        int(view.evidence.count[row, column]),
+        candidate.params,
+        candidate.mult_adds,
+        measured[-1].quality.ssim_y if measured[-1].quality is not None else float("nan"),
+        cost.latency_s,
+        cost.latency_spread_s,
+        cost.memory_mb,
+    )
+
+
+def chosen(algorithm: Algorithm, state: State, which: str) -> tuple[int, ...]:
+    """Candidates that `full_training.networks` means: `best`, the front's `knee`, or N spread over it (`front:N`)."""
+    verdict = algorithm.verdict(state)
+    if verdict is None:
+        return ()
+    best = verdict.winner.candidate.id
+    view = algorithm.view(state)
+    front = [*view.front]
+    if which == "best" or len(front) < 2:
+        return (best,)
+    costs = finite(np.array([view.costs[view.row_of[one]] for one in front]))
+    if which == "knee":
+        return (front[knee(costs)],)
+    return tuple(front[index] for index in spread_over(costs, int(which.removeprefix("front:"))))

@@ -1,0 +1,43 @@
+"""What one enlargement costs on the device that has trained a network: latency with its spread, and memory."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from esr_ray.training.network import Predictor
+from esr_ray.training.result import DeviceCost
+
+ROUNDS = 9
+"""Enlargements that latency is the median of."""
+LEAST_S = 0.2
+"""Those of small networks are repeated for so long: the first ones find cold caches."""
+
+
+@dataclass(frozen=True)
+class CostPlan:
+    """What is measured: an LR picture of `size` (height, width), and what begins and reads a peak of memory in bytes."""
+
+    size: tuple[int, int]
+    begin_peak: Callable[[], int]
+    peak: Callable[[], int]
+
+
+def measure_cost(network: Predictor, plan: CostPlan) -> DeviceCost:
+    """Median latency in seconds, half the range between its quartiles, and by how much memory grew, in MB."""
+    lr = np.random.default_rng(0).random((1, 3, *plan.size), np.float32)
+    network.compile_predict(lr)
+    before = plan.begin_peak()
+    network.predict(lr)
+    grown = plan.peak() - before
+    seconds: list[float] = []
+    while len(seconds) < ROUNDS or sum(seconds) < LEAST_S:
+        began = time.perf_counter()
+        network.predict(lr)
+        seconds.append(time.perf_counter() - began)
+    lower, middle, upper = statistics.quantiles(seconds, n=4, method="inclusive")
+    return DeviceCost(middle, (upper - lower) / 2, max(0, grown) / 1e6)

@@ -1,0 +1,161 @@
+"""Interrupted and resumed is the same as uninterrupted: at every event of a search, and within the record of each.
+
+A journal only grows, so whatever a process had written when it died is a beginning of what it would have written: the
+journal of a whole search, cut, stands for a process that died there.
+"""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from worlds import (
+    PROMOTION,
+    RACE,
+    SPACE,
+    TWELVE,
+    FirstInFirstOut,
+    InProcess,
+    Killed,
+    World,
+    failing_often,
+    finished_in,
+    make_config,
+    moody,
+    records,
+    search,
+    simulated,
+)
+
+from esr_ray.search.loop import Stopped
+from esr_ray.search.make import make_algorithm
+
+PARTS = {
+    "plain": {},
+    "promotion": {"promotion": PROMOTION},
+    "race": {"race": RACE},
+    "all": {"promotion": PROMOTION, "race": RACE, "objectives": ["psnr", "mult_adds"]},
+}
+
+
+def in_generations(salt, parts):
+    """Results come in any order, some jobs are lost, some fail; each process has another number of devices."""
+    config = make_config(seed=salt, generations=4, individuals=3, schedule="generational", **parts)
+
+    def backend(process):
+        return InProcess(World(moody(salt), salt), salt + 7 * process, devices=1 + (salt + process) % 4)
+
+    return config, backend
+
+
+def steady(salt, parts):
+    """Choices depend on the order of results here: they come in that of submission, on as many devices."""
+    config = make_config(seed=salt, generations=4, individuals=3, schedule="steady", **parts)
+    return config, lambda process: FirstInFirstOut(World(failing_often, salt), devices=1 + salt % 4)
+
+
+SCHEDULES = pytest.mark.parametrize("schedule", [in_generations, steady])
+
+
+def whole_search(fresh, config, backend):
+    path = fresh()
+    state, _ = search(path, config, backend(0))
+    return path, state
+
+
+def resume(fresh, content, config, backend):
+    """Go on from what a process that died had written: the path and the state."""
+    path = fresh()
+    path.write_bytes(content)
+    done = finished_in(path)
+    trainer = backend(1)
+    state, history = search(path, config, trainer)
+    assert not done & set(trainer.submitted)
+    assert not history.under_way
+    return path, state
+
+
+@SCHEDULES
+@pytest.mark.parametrize("parts", PARTS)
+@pytest.mark.parametrize("salt", [1, 2, 3])
+def test_killed_after_any_event_it_goes_on_to_the_same_search(fresh, schedule, parts, salt):
+    config, backend = schedule(salt, PARTS[parts])
+    whole, expected = whole_search(fresh, config, backend)
+    lines = whole.read_bytes().splitlines(keepends=True)
+    assert len(lines) > 30
+    for count in range(len(lines) + 1):
+        path, state = resume(fresh, b"".join(lines[:count]), config, backend)
+        assert records(path) == records(whole), count
+        assert state == expected, count
+
+
+@SCHEDULES
+@settings(deadline=None, max_examples=3)
+@given(salt=st.integers(0, 10**6), data=st.data())
+def test_killed_within_any_record_it_goes_on_to_the_same_search(fresh, schedule, salt, data):
+    config, backend = schedule(salt, PARTS["all"])
+    whole, expected = whole_search(fresh, config, backend)
+    lines = whole.read_bytes().splitlines(keepends=True)
+    for count, line in enumerate(lines):
+        # Without its last byte, the end of the line, a record is whole.
+        torn = line[: data.draw(st.one_of(st.integers(1, len(line) - 1), st.sampled_from([1, len(line) - 1])))]
+        path, state = resume(fresh, b"".join(lines[:count]) + torn, config, backend)
+        assert records(path) == records(whole), count
+        assert state == expected, count
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([in_generations, steady]),
+    st.sampled_from(list(PARTS.values())),
+    st.lists(
+        st.tuples(st.integers(0, 25), st.sampled_from(["killed", "stopped", "torn"]), st.floats(0, 1)), max_size=5
+    ),
+)
+def test_interrupted_again_and_again_it_goes_on_to_the_same_search(fresh, salt, schedule, parts, interruptions):
+    config, backend = schedule(salt, parts)
+    whole, expected = whole_search(fresh, config, backend)
+    path = fresh()
+    for process, (events, how, place) in enumerate(interruptions, 1):
+        done = finished_in(path)
+        trainer, left = backend(process), iter(range(events))
+        trainer.events = None if how == "stopped" else events
+        try:
+            stop = (lambda left=left: next(left, None) is None) if how == "stopped" else (lambda: False)
+            state, _ = search(path, config, trainer, should_stop=stop)
+        except (Killed, Stopped):
+            pass
+        else:
+            assert state == expected
+        assert not done & set(trainer.submitted)
+        if how == "torn":
+            content = path.read_bytes()
+            last = content[:-1].rfind(b"\n") + 1
+            path.write_bytes(content[: last + round(place * (len(content) - last))])
+    state, history = search(path, config, backend(99))
+    assert state == expected
+    assert records(path) == records(whole)
+    assert not history.under_way
+
+
+@SCHEDULES
+def test_a_search_that_ran_out_of_networks_ends_the_same_wherever_it_was_killed(fresh, schedule):
+    config, backend = schedule(4, {})
+    config = config.model_copy(update={"evolution": config.evolution.model_copy(update={"num_generation": 6})})
+    whole = fresh()
+    expected, _ = search(whole, config, backend(0), TWELVE)
+    lines = whole.read_bytes().splitlines(keepends=True)
+    for count in range(0, len(lines) + 1, 3):
+        path = fresh()
+        path.write_bytes(b"".join(lines[:count]))
+        assert search(path, config, backend(1), TWELVE)[0] == expected
+        assert records(path) == records(whole)
+
+
+def test_the_choices_are_of_the_record_and_not_of_the_process(fresh):
+    """One algorithm that has seen another search's states chooses as a new one does."""
+    config = make_config(seed=1, generations=4, schedule="steady", **PARTS["all"])
+    used = make_algorithm(config, SPACE)
+    for salt in (0, 1):
+        world = World(salt=salt)
+        new = make_algorithm(config, SPACE)
+        assert simulated(used, world.fitness, 2)[-1] == simulated(new, world.fitness, 2)[-1]
