@@ -61,7 +61,7 @@ CURVE = tuple((30 * point, 0.1) for point in range(1, 21))
 
 
 def made_up(job: Job) -> Trained:
-    """A result that depends on the network and the length alone: a longer training is better, and ranks not quite alike."""
+    """A result that depends on the job alone: a longer training is better, and ranks not quite alike."""
     network, noise = (zlib.crc32(repr(one).encode()) / 2**32 for one in (job.candidate.arch, (job.id, "noise")))
     psnr = 30 + network + 0.3 * math.log10(job.steps) + 0.1 * noise
     return Trained(Quality(psnr, psnr - 2, 0.9), job.candidate.params, Seconds(0, 0, 0), CURVE, b"weights", None)
@@ -167,7 +167,7 @@ def ours(candidates: int, actors: int) -> Cost:
     with tempfile.TemporaryDirectory() as name:
         began = time.perf_counter()
         search(config, backend, RunFolder(Path(name, "run")), actors)
-    whole = time.perf_counter() - began
+        whole = time.perf_counter() - began
     ended = backend.ended
     count, tail = len(ended), max(2, len(ended) // 10)
 

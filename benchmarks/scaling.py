@@ -2,16 +2,19 @@
 
     python benchmarks/scaling.py
 
-1. Real: candidates a minute of the demo's training (fewer steps), with one evaluator and with two.
+1. Real: candidates a minute of the demo's training (fewer steps), with one evaluator and with two; and how long two
+   evaluators idle in a whole search with promotion, by the times in its journal.
 2. Simulated: the whole search (evolution, journal, TensorBoard, checkpoints) over devices that exist in a virtual time
-   only, where each candidate takes about 30 s. What the driver really takes for an event goes by in virtual time too:
-   devices idle where it is late, and where a generation waits for its last candidate.
+   only. A short training takes 15 to 60 s, one of three times the steps three times as long. What the driver really
+   takes for an event goes by in virtual time too: devices idle where it is late, where a generation waits for its last
+   candidate, and at the end, when there is nothing left to ask for.
 3. Ray: the real backend over as many handles, which are a few processes that sleep for many devices at once: what Ray
    costs the driver with so many calls under way.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import heapq
 import itertools
@@ -22,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,30 +36,32 @@ os.environ.setdefault("GLOG_v", "3")
 import overhead
 import ray
 from common import FOLDER, ROOT, cores, machine, number, parser, say, table
-from overhead import Empty, made_up
+from overhead import Empty, made_up, search
 
 from esr_ray.config.load import load_config
 from esr_ray.config.schema import Config
-from esr_ray.evolution.evolve import ask
-from esr_ray.evolution.population import Candidate, State
 from esr_ray.randomness import generator
-from esr_ray.runs.folder import RunFolder, create
-from esr_ray.runs.history import replay
-from esr_ray.runs.journal import Journal
-from esr_ray.runtime.backend import BackendEvent, Failed, Finished, Lost, Started
+from esr_ray.runs.folder import RunFolder
+from esr_ray.runs.journal import read_journal
 from esr_ray.runtime.evaluator import Reply
 from esr_ray.runtime.placement import Placement
 from esr_ray.runtime.ray_backend import RayBackend, _Worker
-from esr_ray.runtime.recorder import Recorder
-from esr_ray.runtime.search_loop import SearchLoop
 from esr_ray.runtime.setup import WorkerSetup
+from esr_ray.search.backend import BackendEvent, Began, Done
+from esr_ray.search.events import Failed, Lost
+from esr_ray.search.job import Job
+from esr_ray.search.make import make_algorithm
+from esr_ray.search.state import State
 from esr_ray.space.space import make_space
 from esr_ray.tasks.super_resolution import open_pictures, plan_pictures
 
-CANDIDATE_S = 30.0
-"""What a candidate takes in the simulation, give or take a fifth: the demo's order of magnitude, far below the paper's
+SHORT_S = 30.0
+"""What a short training takes in the simulation, in the middle: the demo's order of magnitude, far below the paper's
 25,000 steps."""
-GENERATIONS = 3
+SPREAD = 4.0
+"""By so much the longest takes longer than the shortest."""
+SCHEDULES = ("steady", "generational")
+LENGTHS = "[1, 3, 10]"
 
 
 def demo_config(*overrides: str) -> Config:
@@ -75,110 +80,174 @@ class Real:
     candidate_s: float
 
 
+def first_jobs(config: Config, count: int) -> tuple[Job, ...]:
+    """What a search asks for first."""
+    return make_algorithm(config, make_space(config.space, config.task.scale)).ask(State(), count)
+
+
 def real(evaluators: int, candidates: int, steps: int) -> Real:
     """Train on evaluators as a search has them; the first candidates, which wait for the start, do not count."""
     config = demo_config(f"evolution.num_individual={candidates}", f"fast_training.steps={steps}")
     plan = plan_pictures(config)
     open_pictures(plan, config)
-    space = make_space(config.space, config.task.scale)
     backend = RayBackend(WorkerSetup(config, "CPU", plan, ()), Placement("CPU", "CPU", evaluators, ""))
-    asked = ask(State(), space, config.evolution, config.seed)
+    asked = first_jobs(config, candidates)
     try:
         # Until all train at once.
         while drain(backend, asked[:evaluators])[1] < evaluators:
             continue
         began = time.perf_counter()
-        finished, _ = drain(backend, asked)
+        done, _ = drain(backend, asked)
         seconds = time.perf_counter() - began
     finally:
         backend.cancel()
-    mean = statistics.mean(one.trained.seconds.total for one in finished)
+    mean = statistics.mean(one.trained.seconds.total for one in done)
     return Real(evaluators, 60 * candidates / seconds, mean)
 
 
-def drain(backend: RayBackend, candidates: Sequence[Candidate]) -> tuple[list[Finished], int]:
-    """Have candidates trained: the results, and how many were under way at once."""
-    finished: list[Finished] = []
+def drain(backend: RayBackend, jobs: Sequence[Job]) -> tuple[list[Done], int]:
+    """Have jobs done: the results, and how many were under way at once."""
+    done: list[Done] = []
     under_way, most = 0, 0
-    backend.submit(candidates)
-    while len(finished) < len(candidates):
+    backend.submit(jobs)
+    while len(done) < len(jobs):
         event = backend.next_event(1.0)
         if isinstance(event, Failed | Lost):
-            raise RuntimeError(f"candidate {event.id}: {event.reason}")
-        if isinstance(event, Started):
+            raise RuntimeError(f"job {event.job}: {event.reason}")
+        if isinstance(event, Began):
             under_way += 1
             most = max(most, under_way)
-        elif isinstance(event, Finished):
+        elif isinstance(event, Done):
             under_way -= 1
-            finished.append(event)
-    return finished, most
+            done.append(event)
+    return done, most
+
+
+@dataclass(frozen=True)
+class Busy:
+    """Which part of their time devices were busy: between the first job and the last, and until the last birth began,
+    after which there is only what results make due."""
+
+    whole: float
+    births: float
+
+
+def busy(devices: int, spans: Sequence[tuple[float, float]], last_birth: float) -> Busy:
+    """By the beginning and the end of each job."""
+    first, last = min(began for began, _ in spans), max(ended for _, ended in spans)
+
+    def part(until: float) -> float:
+        used = sum(min(ended, until) - began for began, ended in spans if began < until)
+        return used / (devices * (until - first)) if until > first else 1.0
+
+    return Busy(part(last), part(last_birth))
+
+
+def search_keys(schedule: str, individuals: int, generations: int) -> list[str]:
+    """A search with promotion, whose budget is so many generations of short trainings."""
+    return [
+        f"evolution.schedule={schedule}",
+        f"evolution.num_individual={individuals}",
+        f"evolution.num_generation={generations}",
+        f"evolution.num_elitism={max(1, individuals // 20)}",
+        f"evolution.promotion={{lengths: {LENGTHS}}}",
+        "evolution.race=null",
+    ]
+
+
+def real_search(schedule: str, evaluators: int, trainings: int, steps: int) -> tuple[Busy, int]:
+    """How busy evaluators were in a search with the budget of so many short trainings, and the jobs that they did."""
+    individuals = min(8, trainings)
+    config = demo_config(*search_keys(schedule, individuals, trainings // individuals), f"fast_training.steps={steps}")
+    plan = plan_pictures(config)
+    open_pictures(plan, config)
+    backend = RayBackend(WorkerSetup(config, "CPU", plan, ()), Placement("CPU", "CPU", evaluators, ""))
+    with tempfile.TemporaryDirectory() as name:
+        folder = RunFolder(Path(name, "run"))
+        search(config, backend, folder, evaluators)
+        return busy_of_journal(folder, evaluators)
+
+
+def busy_of_journal(folder: RunFolder, devices: int) -> tuple[Busy, int]:
+    """By the times at which jobs were recorded as started and finished; and how many finished."""
+    began: dict[int, float] = {}
+    births: set[int] = set()
+    spans: list[tuple[float, float]] = []
+    for event in read_journal(folder.journal)[0]:
+        if event["event"] == "asked" and event["purpose"] == "birth":
+            births.add(event["job"])
+        elif event["event"] == "started":
+            began[event["job"]] = event["time"]
+        elif event["event"] == "finished":
+            spans.append((began[event["job"]], event["time"]))
+    return busy(devices, spans, max(began[job] for job in births)), len(spans)
 
 
 # A driver in virtual time.
 
 
 class Simulated:
-    """A backend of devices that only exist in virtual time; the driver's real time goes by in it too."""
+    """A backend of devices that only exist in virtual time; the driver's time, by `clock`, goes by in it too."""
 
-    def __init__(self, devices: int, seconds: float) -> None:
-        self.seconds, self.devices = seconds, devices
+    def __init__(self, devices: int, short_steps: int, clock: Callable[[], float]) -> None:
+        self.devices, self.short_steps, self.clock = devices, short_steps, clock
         self.now = 0.0
-        self.busy_s = 0.0
         self.driver_s = 0.0
-        self.finished = 0
+        self.spans: list[tuple[float, float]] = []
+        self.last_birth = 0.0
         self._free = list(range(devices))
-        self._queue: deque[Candidate] = deque()
-        self._running: list[tuple[float, int, Candidate, int]] = []
-        self._left = time.perf_counter()
+        self._queue: deque[Job] = deque()
+        self._running: list[tuple[float, int, Job, int]] = []
+        self._left = clock()
 
-    def submit(self, candidates: Sequence[Candidate]) -> None:
-        self._queue.extend(candidates)
+    @property
+    def busy(self) -> Busy:
+        return busy(self.devices, self.spans, self.last_birth)
+
+    def free(self) -> int:
+        return len(self._free) - len(self._queue)
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        self._queue.extend(jobs)
 
     def next_event(self, timeout_s: float) -> BackendEvent | None:
-        spent = time.perf_counter() - self._left
+        spent = self.clock() - self._left
         self.driver_s += spent
         self.now += spent
         event = self._next()
-        self._left = time.perf_counter()
+        self._left = self.clock()
         return event
+
+    def stop(self, job: int) -> None:
+        raise NotImplementedError("nothing is raced here")
 
     def cancel(self) -> None:
         self._queue.clear()
 
     def _next(self) -> BackendEvent:
         if self._queue and self._free:
-            device, one = self._free.pop(), self._queue.popleft()
-            seconds = self.seconds * (0.8 + 0.4 * float(generator(0, "seconds of a candidate", one.id).random()))
-            self.busy_s += seconds
-            heapq.heappush(self._running, (self.now + seconds, one.id, one, device))
-            return Started(one.id, f"device {device}", "simulated")
-        ends, _, one, device = heapq.heappop(self._running)
+            device, job = self._free.pop(), self._queue.popleft()
+            drawn = float(generator(0, "seconds of a job", job.id).random())
+            seconds = SHORT_S * SPREAD ** (drawn - 0.5) * job.steps / self.short_steps
+            self.spans.append((self.now, self.now + seconds))
+            if job.purpose == "birth":
+                self.last_birth = self.now
+            heapq.heappush(self._running, (self.now + seconds, job.id, job, device))
+            return Began(job.id, f"device {device}", "simulated")
+        ends, _, job, device = heapq.heappop(self._running)
         # In the past where the driver was late to look.
         self.now = max(self.now, ends)
         self._free.append(device)
-        self.finished += 1
-        return Finished(one.id, f"device {device}", "simulated", made_up(one))
+        return Done(job.id, f"device {device}", "simulated", made_up(job))
 
 
-def simulate(devices: int, generations: int) -> Simulated:
-    """A search of generations of two candidates a device."""
+def simulate(schedule: str, devices: int, work: int, clock: Callable[[], float]) -> Simulated:
+    """A search in generations of two candidates a device, whose budget is `work` short trainings a device."""
     individuals = max(4, 2 * devices)
-    config = demo_config(
-        f"evolution.num_individual={individuals}",
-        f"evolution.num_generation={generations}",
-        f"evolution.num_elitism={max(2, individuals // 20)}",
-    )
-    space = make_space(config.space, config.task.scale)
+    config = demo_config(*search_keys(schedule, individuals, max(1, work * devices // individuals)))
+    backend = Simulated(devices, config.fast_training.steps, clock)
     with tempfile.TemporaryDirectory() as name:
-        folder = RunFolder(Path(name, "run"))
-        create(folder, config, {})
-        with Journal(folder.journal) as journal:
-            history = replay(journal.found)
-            history.add(journal.append("run", {"seed": config.seed}))
-            recorder = Recorder(folder, history, generations, config.task.scale)
-            backend = Simulated(devices, CANDIDATE_S)
-            SearchLoop(config, space, journal, history, backend, recorder, lambda: False).run()
-            recorder.close()
+        search(config, backend, RunFolder(Path(name, "run")), devices)
     return backend
 
 
@@ -192,10 +261,10 @@ class Sleeper(Empty):
         super().__init__(setup)
         self.seconds = seconds
 
-    async def train(self, references: Sequence[Any], candidate_id: int) -> Reply:
-        candidates = await references[0]
+    async def train(self, references: Sequence[Any], job_id: int) -> Reply:
+        jobs = await references[0]
         await asyncio.sleep(self.seconds)
-        return Reply(made_up(candidates[candidate_id]), None, 100.0)
+        return Reply(made_up(jobs[job_id]), None, 100.0)
 
 
 class Handles(RayBackend):
@@ -208,9 +277,9 @@ class Handles(RayBackend):
         ray.get([one.ready.remote() for one in actors])
         self._turn = itertools.cycle(actors)
 
-    def _start(self) -> _Worker:
+    def _start(self, starts: int = 0) -> _Worker:
         actor = next(self._turn)
-        return _Worker(actor, actor.ready.remote())
+        return _Worker(actor, actor.ready.remote(), starts=starts)
 
 
 @dataclass(frozen=True)
@@ -227,15 +296,14 @@ def through_ray(devices: int, rate: float, rounds: int) -> Calls:
     """`rounds` candidates for each device, which sleeps so long that all devices need `rate` candidates a second."""
     config = demo_config(f"evolution.num_individual={max(4, devices)}")
     setup = WorkerSetup(config, "CPU", plan_pictures(config), ())
-    space = make_space(config.space, config.task.scale)
-    asked = ask(State(), space, config.evolution, config.seed)
+    asked = first_jobs(config, devices)
     seconds = devices / rate
     backend = Handles(setup, devices, len(cores()), seconds)
     try:
         # Every handle is ready before the clock starts.
-        drain(backend, asked[:devices])
+        drain(backend, asked)
         began, thread = time.perf_counter(), time.thread_time()
-        drain(backend, rounds * asked[:devices])
+        drain(backend, rounds * asked)
         took, cost = time.perf_counter() - began, time.thread_time() - thread
     finally:
         backend.cancel()
@@ -245,37 +313,54 @@ def through_ray(devices: int, rate: float, rounds: int) -> Calls:
 
 def main() -> None:
     options_of = parser(__doc__)
-    options_of.add_argument("--devices", type=int, nargs="+", default=[1, 8, 64, 250, 1000], help="simulated")
+    options_of.add_argument("--devices", type=int, nargs="+", default=[8, 64, 250, 1000], help="simulated")
+    options_of.add_argument("--work", type=int, default=64, help="short trainings a simulated device")
     options_of.add_argument("--candidates", type=int, default=16, help="real ones")
+    options_of.add_argument("--trainings", type=int, default=240, help="budget of the real search, in short trainings")
     options_of.add_argument("--steps", type=int, default=150, help="of a real one")
+    options_of.add_argument("--only", choices=("real", "simulated", "ray"), help="one of the three parts")
+    options_of.add_argument(
+        "--processor-time",
+        action="store_true",
+        help="let the driver's processor time go by, not that of the clock: where others use the machine",
+    )
     options = options_of.parse_args()
-    devices, candidates, steps, rate, rounds = options.devices, options.candidates, options.steps, 100.0, 3
     if options.quick:
-        devices, candidates, steps, rate, rounds = [2, 4], 2, 2, 20.0, 1
-    evaluators = [1, 2] if len(cores()) > 1 else [1]
+        options.devices, options.work, options.candidates, options.trainings, options.steps = [2, 4], 8, 2, 8, 2
+    parts = ("real", "simulated", "ray") if options.only is None else (options.only,)
 
     # Ray's workers cannot import these files: what they need of them is sent to them.
     for module in (overhead, sys.modules[__name__]):
         ray.cloudpickle.register_pickle_by_value(module)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(FOLDER), os.environ.get("PYTHONPATH")]))
-    measured: list[Real] = []
-    calls: list[Calls] = []
-    ray.init(num_cpus=len(cores()), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    print(f"{machine()}; Ray {ray.__version__}; real trainings are {options.steps} steps of the demo")
+    closing: list[str] = []
+    if {"real", "ray"} & {*parts}:
+        ray.init(num_cpus=len(cores()), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    driver_ms = 0.0
     try:
-        for count in evaluators:
-            say(f"real: {count}")
-            measured.append(real(count, candidates, steps))
-        for count in devices:
-            say(f"through Ray: {count}")
-            calls.append(through_ray(count, rate, rounds))
+        if "real" in parts:
+            closing += real_part(options)
+        if "ray" in parts:
+            driver_ms += ray_part(options)
     finally:
         ray.shutdown()
-    simulated: list[Simulated] = []
-    for count in devices:
-        say(f"simulated: {count}")
-        simulated.append(simulate(count, GENERATIONS))
+    if "simulated" in parts:
+        driver_ms += simulated_part(options)
+    if driver_ms:
+        closing.append(
+            f"with {options.devices[-1]:,} devices the driver takes {number(driver_ms)} ms a job: "
+            f"of {SHORT_S:.0f} s each it can feed {SHORT_S * 1e3 / driver_ms:,.0f} devices"
+        )
+    print("; ".join(closing))
 
-    print(f"{machine()}; Ray {ray.__version__}; real candidates are {steps} steps of the demo")
+
+def real_part(options: argparse.Namespace) -> list[str]:
+    """Print what real evaluators do; what the last line says of them."""
+    measured: list[Real] = []
+    for count in [1, 2] if len(cores()) > 1 else [1]:
+        say(f"real: {count}")
+        measured.append(real(count, options.candidates, options.steps))
     rows = [
         [
             str(now.evaluators),
@@ -286,30 +371,71 @@ def main() -> None:
         for now in measured
     ]
     print(table(["real evaluators", "candidates a minute", "seconds of a candidate", "efficiency"], rows))
-    print(f"\nsimulated, {CANDIDATE_S:.0f} s a candidate, {GENERATIONS} generations of two candidates a device:\n")
-    rows = [
-        [
-            f"{now.devices:,}",
-            f"{now.finished:,}",
-            number(1e3 * now.driver_s / now.finished),
-            f"{100 * now.driver_s / now.now:.1f} %",
-            f"{100 * now.busy_s / (now.devices * now.now):.0f} %",
-        ]
-        for now in simulated
+    first, last = measured[0], measured[-1]
+    rows = []
+    idle = {}
+    for schedule in SCHEDULES:
+        say(f"real search: {schedule}")
+        found, jobs = real_search(schedule, last.evaluators, options.trainings, options.steps)
+        idle[schedule] = 1 - found.whole
+        rows.append([schedule, str(jobs), percent(1 - found.whole), percent(1 - found.births)])
+    print(f"\na search on {last.evaluators} evaluators, promotion to {LENGTHS} times the length:\n")
+    print(table(["schedule", "jobs", "idle between the first and the last job", "idle until the last birth"], rows))
+    efficiency = last.per_minute / (last.evaluators * first.per_minute)
+    return [
+        f"{last.evaluators} evaluators: efficiency {efficiency:.2f}",
+        f"in a steady search they idle {percent(idle['steady'])}",
     ]
-    print(table(["devices", "candidates", "driver, ms a candidate", "driver busy", "devices busy"], rows))
-    print(f"\nRay with as many calls under way, asked for {rate:.0f} candidates a second:\n")
+
+
+def simulated_part(options: argparse.Namespace) -> float:
+    """Print what a driver can feed; the milliseconds that it takes for a job with the most devices."""
+    rows = []
+    driver_ms = 0.0
+    clock = time.thread_time if options.processor_time else time.perf_counter
+    for schedule in reversed(SCHEDULES):
+        for count in options.devices:
+            say(f"simulated: {count}, {schedule}")
+            now = simulate(schedule, count, options.work, clock)
+            driver_ms = 1e3 * now.driver_s / len(now.spans)
+            last = max(ended for _, ended in now.spans)
+            rows.append(
+                [
+                    schedule,
+                    f"{count:,}",
+                    f"{len(now.spans):,}",
+                    percent(now.busy.whole),
+                    percent(now.busy.births),
+                    number(driver_ms),
+                    percent(now.driver_s / last),
+                ]
+            )
+    print(
+        f"\nsimulated, {SHORT_S / SPREAD**0.5:.0f} to {SHORT_S * SPREAD**0.5:.0f} s a short training, promotion to "
+        f"{LENGTHS} times the length, {options.work} short trainings a device:\n"
+    )
+    head = ["schedule", "devices", "jobs", "devices busy", "until the last birth", "driver, ms a job", "driver busy"]
+    print(table(head, rows))
+    return driver_ms
+
+
+def ray_part(options: argparse.Namespace) -> float:
+    """Print what Ray costs the driver; the milliseconds that it takes for a job with the most devices."""
+    rate, rounds = (20.0, 1) if options.quick else (100.0, 3)
+    calls: list[Calls] = []
+    for count in options.devices:
+        say(f"through Ray: {count}")
+        calls.append(through_ray(count, rate, rounds))
+    print(f"\nRay with as many calls under way, asked for {rate:.0f} jobs a second:\n")
     rows = [
         [f"{now.devices:,}", number(now.per_second), f"{100 * now.used:.0f} %", number(now.driver_ms)] for now in calls
     ]
-    print(table(["devices", "candidates a second", "devices busy", "driver, ms a candidate"], rows))
-    first, last = measured[0], measured[-1]
-    cost = 1e3 * simulated[-1].driver_s / simulated[-1].finished + calls[-1].driver_ms
-    print(
-        f"{last.evaluators} evaluators: efficiency {last.per_minute / (last.evaluators * first.per_minute):.2f}; with "
-        f"{devices[-1]:,} devices the driver takes {number(cost)} ms a candidate: of {CANDIDATE_S:.0f} s each "
-        f"it can feed {CANDIDATE_S * 1e3 / cost:,.0f} devices"
-    )
+    print(table(["devices", "jobs a second", "devices busy", "driver, ms a job"], rows))
+    return calls[-1].driver_ms
+
+
+def percent(part: float) -> str:
+    return f"{100 * part:.1f} %"
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def reaches(outcomes: Sequence[Outcome], regret: float) -> float | None:
     return spents[reached[0]] if len(reached) else None
 
 
-def report(outcomes: Sequence[Outcome], names: Sequence[str], budget: int) -> str:
+def report(outcomes: Sequence[Outcome], names: Sequence[str], budget: int, near_db: float = NEAR_DB) -> str:
     """The table of one budget."""
     by_name = {name: [one for one in outcomes if (one.contender, one.budget) == (name, budget)] for name in names}
     reference = by_name.get(REFERENCE)
@@ -156,7 +156,7 @@ def report(outcomes: Sequence[Outcome], names: Sequence[str], budget: int) -> st
     rows = []
     for name, found in by_name.items():
         values, regrets = (np.array([getattr(one, key) for one in found]) for key in ("value", "regret"))
-        near = float((regrets <= NEAR_DB).mean())
+        near = float((regrets <= near_db).mean())
         share = None if goal is None else reaches(found, goal)
         error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
         rows.append(
@@ -176,7 +176,7 @@ def report(outcomes: Sequence[Outcome], names: Sequence[str], budget: int) -> st
         "true long PSNR-Y, median",
         "mean",
         "regret, median / mean",
-        f"within {NEAR_DB} dB of the best known",
+        f"within {near_db:g} dB of the best known",
         "hypervolume of the front",
         "reaches the reference's median at",
         "own seconds",
@@ -208,6 +208,7 @@ def main() -> None:
     )
     options.add_argument("--worlds", type=int, default=4, help="worlds that the seeds go round")
     options.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), metavar="TRAININGS")
+    options.add_argument("--near", type=float, default=NEAR_DB, metavar="DB", help="counts as the best known")
     options.add_argument("--contenders", nargs="+", metavar="NAME", help="of those that there are; default: all")
     options.add_argument("--workers", type=int, default=len(cores()))
     options.add_argument("--json", type=Path, help="write all outcomes there")
@@ -242,7 +243,7 @@ def main() -> None:
     outcomes.sort(key=lambda one: (one.budget, names.index(one.contender), one.seed))
     print(describe(stage))
     for budget in given.budgets:
-        print("\n" + report(outcomes, names, budget))
+        print("\n" + report(outcomes, names, budget, given.near))
     if given.json:
         given.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes]))
 

@@ -240,8 +240,17 @@ class Process:
 
     def kernel(self, features: Array) -> Array:
         """Kernel between other networks and those of the data."""
-        distances = squares(features, self.data.features, self.data.groups)
-        return matern(sum(d / r**2 for d, r in zip(distances, self.shape.reaches, strict=True)))[0]
+        scaled = features / self.shape.reaches[self.data.groups]
+        distance = (scaled**2).sum(1)[:, None] + self._scaled2 - 2 * scaled @ self._scaled.T
+        return matern(np.maximum(distance, 0.0))[0]
+
+    @cached_property
+    def _scaled(self) -> Array:
+        return np.asarray(self.data.features / self.shape.reaches[self.data.groups])
+
+    @cached_property
+    def _scaled2(self) -> Array:
+        return np.asarray((self._scaled**2).sum(1))
 
     @cached_property
     def _matrix(self) -> Array:

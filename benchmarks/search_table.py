@@ -2,16 +2,15 @@
 
     python benchmarks/search_table.py --set data.hr=BSDS400/        hours on two cores; goes on where it was
 
-A round trains random networks and children of the best known for a short time; the most promising of them, and some at
-random, 3 and 10 times as long with two seeds, so that the top is well covered and the rest is not left out. What a round
-trains depends on the seed and on what the table holds. Rows are added to `--output` as they come (JSON lines); `--pack`
-writes them into the compressed table of the repository.
+A round trains random networks and children of the best known for a short time; the most promising of them, and some
+at random, 3 and 10 times as long with two seeds, so that the top is well covered and the rest is not left out. What a
+round trains depends on the seed and on what the table holds. Rows are added to `--output` as they come (JSON lines);
+`--pack` writes them into the compressed table of the repository.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import lzma
 import multiprocessing
 import os
@@ -27,16 +26,17 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GLOG_v", "3")
 
+from search_rows import PACKED, Arch, Row, read_table, write_row
+
 from esr_ray.config.load import load_config
 from esr_ray.config.schema import Config
-from esr_ray.evolution.variation import crossover, mutate
 from esr_ray.randomness import generator
-from esr_ray.space.genome import Genome, decode
-from esr_ray.space.sample import repair, sample_genome
+from esr_ray.search.variation import crossover, mutate
+from esr_ray.space.genome import decode
+from esr_ray.space.sample import genome_of, repair, sample_genome
 from esr_ray.space.space import Space, make_space
 
 FOLDER = Path(__file__).resolve().parent
-PACKED = FOLDER / "search_table.jsonl.xz"
 SEED = 0
 """Of the choice of networks; trainings have seeds of their own."""
 RANDOM, CHILDREN, LONG, LONG_BY_CHANCE, LONGER = 160, 70, 17, 8, 12
@@ -46,28 +46,6 @@ STAGES = 4
 """Of a round."""
 PARENTS = 40
 """As many of the best are parents."""
-LENGTHS = (1, 3, 10)
-"""Lengths of training, in units of fast_training.steps."""
-
-Arch = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One training: `length` in units of fast_training.steps, PSNR in dB, `seconds` of processor time.
-
-    `stage` counts the stages of all rounds: what is chosen depends on the rows of earlier stages alone, also where a
-    round was interrupted.
-    """
-
-    arch: Arch
-    length: int
-    seed: int
-    psnr_y: float
-    psnr_rgb: float
-    ssim_y: float
-    seconds: float
-    stage: int
 
 
 @dataclass(frozen=True)
@@ -77,19 +55,6 @@ class Training:
     arch: Arch
     length: int
     seed: int
-
-
-def read_table(path: Path = PACKED) -> list[Row]:
-    """The rows of a table, packed or not."""
-    opened = lzma.open(path, "rt") if path.suffix == ".xz" else path.open()
-    with opened as file:
-        return [Row(**{**content, "arch": tuple(content["arch"].split())}) for content in map(json.loads, file)]
-
-
-def write_row(row: Row) -> str:
-    """A row as a line of JSON."""
-    content = asdict(row) | {"arch": " ".join(row.arch)}
-    return json.dumps({key: round(value, 5) if isinstance(value, float) else value for key, value in content.items()})
 
 
 def pack(rows: Iterable[Row], path: Path = PACKED) -> None:
@@ -123,15 +88,6 @@ class Table:
         """The best networks by one length."""
         valued = [(value, arch) for arch in self.archs if (value := self.value(arch, length)) is not None]
         return [arch for _, arch in sorted(valued, reverse=True)[:count]]
-
-
-def genome_of(arch: Arch, space: Space, rng: Any) -> Genome:
-    """A genome that decodes to the network: its blocks at random nodes, in order."""
-    places = sorted(int(place) for place in rng.choice(space.node_num, size=len(arch), replace=False))
-    blocks = [space.vocabulary.draw(rng) for _ in range(space.node_num)]
-    for place, name in zip(places, arch, strict=True):
-        blocks[place] = name
-    return Genome(tuple(node in places for node in range(space.node_num)), tuple(blocks))
 
 
 def children(table: Table, space: Space, rng: Any, count: int) -> list[Arch]:

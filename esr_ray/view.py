@@ -13,6 +13,10 @@ from rich.text import Text
 
 from esr_ray.runs.status import Status
 
+FRONT_ROWS = 8
+"""So many networks of the front are shown, however many there are."""
+BAR = 30
+
 
 def duration(seconds: float | None) -> str:
     """`1:02:03`, `4:05`, or `-` where it is not known."""
@@ -50,23 +54,60 @@ def print_line(console: Console, line: str) -> None:
 
 def _panel(status: Status) -> Table:
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold")
+    grid.add_column(style="bold", no_wrap=True)
     grid.add_column()
     grid.add_row("phase", status.phase)
     if status.phase == "full training":
-        grid.add_row("step", f"{status.step} of {status.steps}")
-        grid.add_row("", ProgressBar(total=max(1, status.steps), completed=status.step, width=40))
+        grid.add_row("network", Text(status.network))
+        grid.add_row("steps", _bar(status.step, status.steps))
     else:
-        failed = f", {status.failed} failed" if status.failed else ""
-        grid.add_row("trained", f"{status.trained} trainings of {status.candidates} candidates{failed}")
-        grid.add_row("", ProgressBar(total=max(1, status.budget), completed=status.spent, width=40))
+        failed = f", {status.failed:,} failed" if status.failed else ""
+        grid.add_row("trained", f"{status.trained:,} trainings of {status.candidates:,} candidates{failed}")
+        grid.add_row("steps", _bar(status.spent, status.budget))
         grid.add_row("devices busy", f"{status.busy} of {status.devices}")
     if status.front:
-        bicubic = f" (bicubic {status.bicubic_psnr:.3f})" if status.bicubic_psnr is not None else ""
-        best = status.front[0]
-        grid.add_row("best PSNR-Y", f"{best.psnr:.3f} ± {best.error:.3f} dB, candidate {best.id}{bicubic}")
+        grid.add_row("front", _front(status))
+    if status.confidence is not None:
+        bicubic = f" (bicubic {status.bicubic_psnr:.3f} dB)" if status.bicubic_psnr is not None else ""
+        grid.add_row("winner", f"candidate {status.winner}, with probability {status.confidence:.2f}{bicubic}")
     grid.add_row("time left", duration(status.eta_s))
     return grid
+
+
+def _bar(done: int, total: int) -> Table:
+    bar = Table.grid(padding=(0, 1))
+    bar.add_row(ProgressBar(total=max(1, total), completed=done, width=BAR), f"{done:,} of {total:,}")
+    return bar
+
+
+def _front(status: Status) -> Table:
+    """The front by PSNR; of a large one the winner and what is spread over it."""
+    rows = status.front
+    if len(rows) > FRONT_ROWS:
+        places = {round(index * (len(rows) - 1) / (FRONT_ROWS - 1)) for index in range(FRONT_ROWS)}
+        won = {place for place, row in enumerate(rows) if row.id == status.winner}
+        # In the place of its neighbour, where it is not among them.
+        for place in won - places:
+            places.discard(min(places - {0, len(rows) - 1}, key=lambda one: abs(one - place)))
+        rows = tuple(rows[place] for place in sorted(places | won))
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    with_latency = any(row.latency_s is not None for row in rows)
+    for column in ("candidate", "PSNR-Y, dB", "steps", "K params", "G mult-adds", *(["ms"] if with_latency else [])):
+        table.add_column(column, justify="right", no_wrap=True, header_style="dim")
+    for row in rows:
+        latency = "-" if row.latency_s is None else f"{1e3 * row.latency_s:.1f}"
+        table.add_row(
+            str(row.id),
+            f"{row.psnr:.3f} ± {row.error:.3f}",
+            f"{row.steps:,}",
+            f"{row.params / 1e3:.1f}",
+            f"{row.mult_adds / 1e9:.2f}",
+            *([latency] if with_latency else []),
+            style="bold" if row.id == status.winner else None,
+        )
+    if len(rows) < len(status.front):
+        table.add_row(Text(f"and {len(status.front) - len(rows)} more", style="dim"))
+    return table
 
 
 def report_table(

@@ -1,5 +1,6 @@
 """What several test files are given."""
 
+import itertools
 import os
 
 import pytest
@@ -34,5 +35,6 @@ def fresh(tmp_path_factory):
     """A new path for a journal, at each call. What is synced does not matter there, and costs time."""
     patch = pytest.MonkeyPatch()
     patch.setattr(os, "fsync", lambda descriptor: None)
-    yield lambda: tmp_path_factory.mktemp("run") / "journal.jsonl"
+    folder, numbers = tmp_path_factory.mktemp("journals"), itertools.count()
+    yield lambda: folder / f"{next(numbers)}.jsonl"
     patch.undo()

@@ -80,7 +80,8 @@ def test_candidates_and_jobs_come_back_as_they_were():
     history = replay(decode(json.loads(json.dumps(encode(one)))) for one in events)
     assert history.state.candidates == {0: candidate(0), 1: candidate(1)}
     assert {job: (one.candidate.id, one.steps) for job, one in history.state.jobs.items()} == {
-        **{0: (0, 5), 1: (1, 5)},
+        0: (0, 5),
+        1: (1, 5),
         2: (0, 15),
     }
     assert history.state.jobs[2].purpose == "promotion"
@@ -154,7 +155,9 @@ def test_an_event_that_cannot_follow_is_told_in_one_line(tmp_path, event):
             record.append(one)
         content = encode(event)
         journal.append(content.pop("event"), content)
-    with pytest.raises(UserError, match=r"j, event 3: cannot follow on those before it: .*; restore the file") as caught:
+    with pytest.raises(
+        UserError, match=r"j, event 3: cannot follow on those before it: .*; restore the file"
+    ) as caught:
         read_history(tmp_path / "j")
     assert "\n" not in str(caught.value)
     with Journal(tmp_path / "j") as journal, pytest.raises(UserError, match="event 3"):

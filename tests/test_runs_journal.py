@@ -148,7 +148,7 @@ def test_another_format_is_told(file, monkeypatch):
     monkeypatch.setattr("esr_ray.runs.journal.FORMAT", 7)
     write(file, SOME)
     monkeypatch.undo()
-    with pytest.raises(UserError, match="line 1: has format 7, this version reads 1 to 2$"):
+    with pytest.raises(UserError, match=r"line 1: has format 7, this version reads 1 to 2$"):
         read_journal(file)
 
 

@@ -53,8 +53,13 @@ WHOLE = [
     (
         "trained",
         {
-            **{"network": "final", "id": 2, "arch": ["C_1_4_8"] * 3, "settings": {"steps": 9}, "kernels": "plain"},
-            **{"checkpoint": "checkpoints/final.ckpt", "curve": [[9, 0.4]]},
+            "network": "final",
+            "id": 2,
+            "arch": ["C_1_4_8"] * 3,
+            "settings": {"steps": 9},
+            "kernels": "plain",
+            "checkpoint": "checkpoints/final.ckpt",
+            "curve": [[9, 0.4]],
             "seconds": {"compile": 1.0, "steps": 2.0, "evaluation": 0.0, "start": 0.0},
         },
     ),
@@ -85,7 +90,9 @@ def test_a_candidate_is_one_job_of_the_lengths_that_all_had(old):
         assert (job.id, job.candidate.id, job.steps, job.seed, job.purpose) == (number, number, 40, 7, "birth")
     assert [state.jobs[number].batch for number in range(4)] == [0, 0, 0, 1]
     name = NAMES[2]
-    assert state.candidates[2].genome == Genome((True, True, False, True, False, False), (name, name, "S_1_4_4", *3 * (name,)))
+    assert state.candidates[2].genome == Genome(
+        (True, True, False, True, False, False), (name, name, "S_1_4_4", *3 * (name,))
+    )
     assert state.candidates[2].arch == (name,) * 3
     assert (state.candidates[2].params, state.candidates[2].mult_adds) == (12_345, 6_789_000)
     assert state.births == 4
@@ -148,3 +155,11 @@ def test_a_search_goes_on_from_it(old):
     state = read_history(path).state
     assert state.pending == {job.id}
     assert state.jobs[job.id] == job
+
+
+def test_parents_that_were_duplicates_are_those_that_were_trained(old):
+    """The ids of duplicates are nobody's now."""
+    kind, child = asked(5, 2)
+    path = old([RUN, *(asked(number) for number in range(3)), asked(4, 1, 1), (kind, {**child, "parents": [2, 4]})])
+    state = read_history(path).state
+    assert state.candidates[5].parents == (2, 1)

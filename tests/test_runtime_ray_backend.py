@@ -18,7 +18,7 @@ from esr_ray.runtime.placement import Placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.runtime.target import VISIBLE
-from esr_ray.search.backend import BackendEvent, Began, Done
+from esr_ray.search.backend import BackendEvent, Began
 from esr_ray.search.events import Failed, Lost
 from esr_ray.search.job import Job
 from esr_ray.search.make import make_algorithm

@@ -26,6 +26,7 @@ from worlds import (
     moody,
     records,
     search,
+    view_of,
 )
 
 from esr_ray.metrics import Quality
@@ -33,7 +34,6 @@ from esr_ray.runs.journal import read_journal
 from esr_ray.runs.record import read_history
 from esr_ray.search.backend import Began, Done, Failed, Lost
 from esr_ray.search.loop import Stopped
-from esr_ray.search.ranking import View
 
 PLAIN = {}
 WITH_ALL = {"promotion": PROMOTION, "race": RACE}
@@ -175,7 +175,7 @@ def test_a_generation_that_failed_as_a_whole_is_followed_by_random_ones(fresh):
 def test_a_search_of_which_everything_failed_ends_without_a_result(fresh, schedule):
     config = make_config(3, schedule=schedule, **WITH_ALL)
     state, _ = search(fresh(), config, InProcess(World(lambda job, tries: "failed")))
-    assert View(state).ids == ()
+    assert view_of(state).ids == ()
     assert state.failed == set(state.jobs)
     assert state.births >= 3
 
@@ -293,7 +293,7 @@ def test_failed_are_trained_again_when_that_is_asked_for_and_count_then(fresh):
     after, history = search(path, config, backend, retry=True)
     assert backend.submitted == sorted(before.failed)
     assert after.failed == frozenset()
-    assert set(View(after).ids) == set(after.candidates)
+    assert set(view_of(after).ids) == set(after.candidates)
     assert after.jobs == before.jobs
     assert {job: one for job, one in after.outcomes.items() if job not in before.failed} == {
         job: one for job, one in before.outcomes.items() if job not in before.failed
@@ -347,7 +347,7 @@ def test_what_failed_again_can_be_tried_again(fresh):
     backend = InProcess(world)
     state, _ = search(path, config, backend)
     assert backend.submitted == []
-    assert set(View(state).ids) == {0, 1, 2, 3}
+    assert set(view_of(state).ids) == {0, 1, 2, 3}
 
 
 def test_a_journal_reads_the_same_while_it_is_written(fresh):

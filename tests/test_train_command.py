@@ -139,7 +139,7 @@ def test_killed_processes_cost_what_came_after_the_last_state(
     assert set(others) <= {*range(EVERY, STEPS, EVERY)}
     # What the first driver was told is shown by the one that came after it too.
     (events_file,) = (folder / "tensorboard").iterdir()
-    assert events_file.read_bytes().count(b"full_training_psnr_y/network_00") == 2
+    assert events_file.read_bytes().count(b"3_full_training/psnr_y_network_00") == 2
     assert of_kind(folder, "validated")[-1]["psnr_y"] == of_kind(uninterrupted, "validated")[1]["psnr_y"]
     assert_same_weights(folder, uninterrupted)
 

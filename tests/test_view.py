@@ -1,14 +1,16 @@
 """What the terminal shows: lines as they are, a panel for each phase, and the report."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from esr_ray.runs.status import Status
-from esr_ray.view import duration, print_line, report_table, watching
+from esr_ray.search.front import FrontRow
+from esr_ray.view import FRONT_ROWS, duration, print_line, report_table, watching
 
-LINES = ("candidate 1: [bold] of /data/[run]/x :key: 2", "generation 0: " + "long " * 40)
+LINES = ("candidate 1: [bold] of /data/[run]/x :key: 2", "candidate 2: " + "long " * 40)
 
 
 @pytest.mark.parametrize(
@@ -48,17 +50,22 @@ def test_lines_are_not_taken_for_markup():
     assert console.file.getvalue() == "run folder: /data/[/x]/[red]a[/red] :smile:\n"
 
 
+def row(number, psnr=30.1234, latency_s=None):
+    return FrontRow(number, ("C_1_4_8",), psnr, 0.0125, 1500, 2, 123_456, 23_400_000_000, 0.9, latency_s)
+
+
 SEARCH = Status(
     phase="search",
-    generation=1,
-    num_generation=4,
-    finished=7,
+    candidates=27,
+    trained=1061,
     failed=2,
-    expected=24,
+    spent=48_000,
+    budget=120_000,
     devices=2,
     busy=1,
-    best_psnr=30.1234,
-    best_id=5,
+    front=(row(5), row(3, 29.5)),
+    winner=5,
+    confidence=0.934,
     bicubic_psnr=28.5,
     eta_s=75,
 )
@@ -77,23 +84,60 @@ def panel(status):
     return text[text.rindex("phase") :]
 
 
+def words(text):
+    return [" ".join(line.replace("━", "").replace("╺", "").split()) for line in text.splitlines() if line.strip()]
+
+
 def test_panel_shows_where_the_search_stands():
-    text = panel(SEARCH)
-    assert [" ".join(line.split()) for line in text.splitlines() if line.strip() and "━" not in line] == [
+    assert words(panel(SEARCH)) == [
         "phase search",
-        "generation 2 of 4",
-        "candidates 7 finished, 2 failed, at most 24",
+        "trained 1,061 trainings of 27 candidates, 2 failed",
+        "steps 48,000 of 120,000",
         "devices busy 1 of 2",
-        "best PSNR-Y 30.123 dB, candidate 5 (bicubic 28.500)",
+        "front candidate PSNR-Y, dB steps K params G mult-adds",
+        "5 30.123 ± 0.013 1,500 123.5 23.40",
+        "3 29.500 ± 0.013 1,500 123.5 23.40",
+        "winner candidate 5, with probability 0.93 (bicubic 28.500 dB)",
         "time left 1:15",
     ]
 
 
+def test_panel_shows_latency_where_it_was_measured():
+    lines = words(panel(replace(SEARCH, front=(row(5, latency_s=0.01234), row(3)))))
+    assert lines[4].endswith("G mult-adds ms")
+    assert lines[5].endswith("23.40 12.3")
+    assert lines[6].endswith("23.40 -")
+
+
+def test_large_front_is_shown_by_eight_of_it_the_winner_and_the_ends_among_them():
+    front = tuple(row(number, 31 - number / 100, 0.01) for number in range(40))
+    for winner in range(40):
+        lines = words(panel(replace(SEARCH, front=front, winner=winner)))
+        ids = [int(line.split()[0]) for line in lines[5 : 5 + FRONT_ROWS]]
+        assert lines[5 + FRONT_ROWS] == f"and {40 - FRONT_ROWS} more"
+        assert {0, winner, 39} <= set(ids)
+        assert ids == sorted(set(ids))
+
+
+def test_panel_fits_a_terminal_of_80_columns():
+    front = tuple(row(123_456 + number, 31 - number / 100, 0.1) for number in range(40))
+    status = replace(SEARCH, candidates=20_000, spent=123_456_789, budget=987_654_321, front=front, winner=123_470)
+    console = terminal(80)
+    with watching(console) as show:
+        show(status)
+    text = console.export_text()
+    assert "…" not in text
+    assert len(panel(status).splitlines()) == len(text[text.rindex("phase") :].splitlines())
+
+
 def test_panel_shows_where_the_full_training_stands():
-    text = panel(Status(phase="full training", step=30, steps=120, best_psnr=30.0, best_id=5, eta_s=3723))
+    text = panel(
+        Status(phase="full training", network="front_01", step=30, steps=120, front=(row(5),), winner=5, eta_s=3723)
+    )
+    assert "front_01" in text
     assert "30 of 120" in text
-    assert "generation" not in text
-    assert "candidate 5" in text
+    assert "devices" not in text
+    assert "30.123 ± 0.013" in text
     assert "bicubic" not in text
     assert "1:02:03" in text
 

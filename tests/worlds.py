@@ -17,6 +17,7 @@ from esr_ray.search.evidence import gather
 from esr_ray.search.job import Candidate, Job, Outcome
 from esr_ray.search.loop import run_search
 from esr_ray.search.make import make_algorithm
+from esr_ray.search.objectives import OBJECTIVES
 from esr_ray.search.ranking import View
 from esr_ray.search.state import State, tell, with_asked
 from esr_ray.space.genome import Genome, decode
@@ -164,9 +165,10 @@ class FirstInFirstOut(InProcess):
         return self.end(self.running.pop(0)) if self.running else None
 
 
-def prepared(journal, seed, retry=False):
-    """The record of a run that begins or goes on, as the driver makes it; its views are the caller's to add."""
+def prepared(journal, seed, retry=False, views=()):
+    """The record of a run that begins or goes on, as the driver makes it, with its views."""
     record = Record(journal)
+    record.catch_up(views)
     if record.history.run is None:
         record.append(RunBegan(seed))
         return record
@@ -245,7 +247,7 @@ def finished_in(path):
 
 def candidate(number, params=12_345, mult_adds=6_789_000):
     """A candidate; each number is another network."""
-    genome = Genome((True, False, True), ("S_1_4_4", "S_1_8_4", f"C_1_4_{number + 1}"))
+    genome = Genome((True, False, True), ("S_1_4_4", "S_1_8_8", f"C_1_4_{number + 4}"))
     return Candidate(number, genome, decode(genome), "random", (), params, mult_adds)
 
 
@@ -266,5 +268,7 @@ def told(*results, state=None, **figures):
     return state
 
 
-def view_of(state, **parts):
-    return View(state, gather(state), **parts)
+def view_of(state, objectives=("psnr",), limits=None):
+    """The state as the choices see it; `limits` by the objective's name."""
+    of_limits = tuple((OBJECTIVES[name], limit) for name, limit in (limits or {}).items())
+    return View(state, gather(state), tuple(OBJECTIVES[name] for name in objectives), of_limits)

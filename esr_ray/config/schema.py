@@ -121,6 +121,10 @@ class EvolutionConfig(_Section):
     max_memory_mb: Annotated[float, Field(gt=0)] | None = Field(
         None, description="greatest memory of an enlargement on the device, in MB; those within it come first"
     )
+    predictor: Literal["ridge", "trees"] | None = Field(
+        None, description="what chooses among several children the one to train, learnt from those that were trained"
+    )
+    proposals: Annotated[int, Field(ge=2)] = Field(10, description="children that a predictor chooses among")
     promotion: PromotionConfig | None = Field(
         None, description="longer trainings for the better ones; null: each candidate is trained once"
     )

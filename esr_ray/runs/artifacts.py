@@ -9,7 +9,7 @@ import numpy as np
 from esr_ray.data.crops import PicturePair
 from esr_ray.runs.events import Compared
 from esr_ray.runs.folder import RunFolder, write_atomically
-from esr_ray.runs.pictures import comparison_strip, to_png
+from esr_ray.runs.pictures import comparison_picture, to_png
 from esr_ray.search.algorithm import Algorithm
 from esr_ray.search.backend import Done
 from esr_ray.search.state import State
@@ -47,7 +47,7 @@ class Artifacts:
         """LR, bicubic, the network's output `sr` and HR of the first validation picture, beside each other."""
         if self.sample is None:
             return None
-        return Compared(comparison_strip(self.sample.lr, sr, self.sample.hr, self.scale), step, network)
+        return Compared(comparison_picture(self.sample.lr, sr, self.sample.hr, self.scale), step, network)
 
     def prune(self, algorithm: Algorithm, state: State, best: int) -> None:
         """Delete the weights of all but the `best` candidates, the front and the winner: the disk must not fill."""

@@ -36,12 +36,14 @@ from esr_ray.runs.history import History
 from esr_ray.runs.pictures import to_png
 from esr_ray.search.algorithm import Algorithm
 
-COMPARISONS = 4
-"""So many comparison pictures of a kind are all shown, of later ones fewer and fewer, and the last: one is some 400 KB,
+COMPARISONS = 2
+"""So many comparison pictures of a kind are all shown, of later ones fewer and fewer, and the last: one is some 500 KB,
 and TensorBoard shows ten."""
+ROOM_BYTES = 8_000_000
+"""Once all pictures together have so many, only the last comparison of each full training is shown."""
 LOSSES = 512
 """So many points of a full training's loss are shown as they are told, of later ones means."""
-OLD_PICTURES = 4
+OLD_PICTURES = 3
 """So many comparison pictures of a search that goes on are taken from the run folder."""
 
 
@@ -170,7 +172,7 @@ class Comparisons:
     def take(self, picture: np.ndarray, step: int) -> None:
         """The newest one."""
         self._waiting = picture, step
-        if self._thinned.due():
+        if self._thinned.due() and self.events.picture_bytes < ROOM_BYTES:
             self.finish()
 
     def finish(self) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -31,6 +30,7 @@ class EventFile:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.picture_bytes = 0
         self._file: EventsWriter | None = None
         self._flushed = 0.0
         try:
@@ -46,6 +46,7 @@ class EventFile:
 
     def add_png(self, tag: str, content: bytes, step: int) -> None:
         """A picture, as the content of its file."""
+        self.picture_bytes += len(content)
         width, height = Image.open(BytesIO(content)).size
         shown = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)
         self.add(Summary(value=[Summary.Value(tag=tag, image=shown)]), step)
@@ -103,14 +104,14 @@ class Thinned:
 
 
 class Paced:
-    """Lets something happen at once, then every `interval_s` seconds, an interval that doubles every few times: of a
-    run of 10 days, that begins with 10 s, about 50 times."""
+    """Lets something happen at once (or after an interval), then every `interval_s` seconds, an interval that doubles
+    every few times: of a run of 10 days, that begins with 10 s, about 50 times."""
 
     BEFORE_DOUBLING = 4
 
-    def __init__(self, interval_s: float, clock: Callable[[], float]) -> None:
+    def __init__(self, interval_s: float, clock: Callable[[], float], at_once: bool = True) -> None:
         self.interval_s, self.clock = interval_s, clock
-        self._last: float | None = None
+        self._last: float | None = None if at_once else clock()
         self._times = 0
 
     def due(self) -> bool:
@@ -132,27 +133,30 @@ Trial = Mapping[str, str | float]
 class Trials:
     """The HParams table: its plugin takes each folder with an event file as one row, and no other way.
 
-    So each row costs a file (some 700 bytes) and an entry in the list of runs: for a few candidates only. A row whose
-    figures changed is written anew, one that is no longer wanted is deleted. On a full disk the table ends.
+    So each row costs a file of some 500 bytes and an entry in the list of runs: for a few candidates only. Where the
+    disk is full the table ends.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._written: dict[str, Trial] = {}
+        self._times = 0
+        self._written: dict[str, tuple[Path, Trial]] = {}
 
     def write(self, rows: Mapping[str, Trial]) -> None:
-        """Make the table these rows, by name."""
-        with suppress(OSError):
-            for name in self._written.keys() - rows.keys():
-                shutil.rmtree(self.folder / name, ignore_errors=True)
-            for name, row in rows.items():
-                if self._written.get(name) != row:
-                    self._write(self.folder / name, row)
-        self._written = dict(rows)
+        """Make the table these rows, by name.
 
-    def _write(self, folder: Path, row: Trial) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        events = EventFile(folder)
-        for summary in hparams(dict(row), {}):
-            events.add(summary, 0)
-        events.close()
+        A row whose figures changed has another folder, with the number of the table after its name: of a folder that it
+        knows, a viewer that is open keeps the first figures.
+        """
+        self._times += 1
+        for name in [*self._written]:
+            if self._written[name][1] != rows.get(name):
+                shutil.rmtree(self._written.pop(name)[0], ignore_errors=True)
+        for name, row in rows.items():
+            if name not in self._written:
+                folder = self.folder / (name if self._times == 1 else f"{name}_v{self._times}")
+                events = EventFile(folder)
+                for summary in hparams(dict(row), {}):
+                    events.add(summary, 0)
+                events.close()
+                self._written[name] = folder, row

@@ -27,10 +27,14 @@ from esr_ray.search.ranking import View
 
 POINTS = 256
 """So many trainings have a point each in the curves of the search; of later ones fewer and fewer."""
+PAST_POINTS = 64
+"""The same of the past of a run that goes on: candidates are ordered for each point, and nobody is to wait for that."""
 DRAW_S, TRIALS_S = 10.0, 120.0
 """How often pictures are drawn and the HParams table is written at first."""
-TRIALS, LINES = 24, 64
+TRIALS, LINES = 16, 64
 """Rows of the HParams table and of the one in Markdown."""
+COLUMNS = ("K parameters", "G mult-adds", "latency, ms")
+NO_BREAK = "\N{NO-BREAK SPACE}"
 CURVE_POINTS, CURVES, DOTS = 24, 400, 3000
 """What is kept of a loss curve, how many are drawn, and how many candidates beside the front."""
 
@@ -56,7 +60,9 @@ class SearchBoard:
         self.events, self.trials, self.algorithm = events, trials, algorithm
         self.x: Objective = next((one for one in algorithm.objectives if not one.maximised), OBJECTIVES["mult_adds"])
         self.seconds = 0.0
-        self._points, self._drawing, self._writing = Thinned(POINTS), Paced(DRAW_S, clock), Paced(TRIALS_S, clock)
+        self._points, self._past_points = Thinned(POINTS), Thinned(PAST_POINTS)
+        self._drawing = Paced(DRAW_S, clock)
+        self._writing = Paced(TRIALS_S, clock, at_once=False)
         self._told, self._shown, self._drawn = 0, 0, 0
         self._since: list[Finished] = []
         self._curves: dict[int, tuple[int, Floats]] = {}
@@ -76,15 +82,17 @@ class SearchBoard:
             self._since.append(event)
             self._keep_curve(event, history.state.jobs[event.job].steps)
         # The order of candidates costs the more the more there are: it is looked at only where there is a point.
-        if self._points.due():
+        due, past_due = self._points.due(), self._past_points.due()
+        if due if history.is_live else past_due:
             self._show(history)
             if history.is_live and self._drawing.due():
                 self._draw_changed(history)
 
     def caught_up(self, history: History) -> None:
         """What comes from now on happens now."""
-        if self._told:
+        if self._shown < self._told:
             self._show(history)
+        if self._told:
             self._draw(history)
 
     def end(self, history: History) -> None:
@@ -196,24 +204,25 @@ class SearchBoard:
         within = f" or within {tolerance:g} dB of it" if tolerance else ""
         lines = [
             f"**{title}.** The winner is candidate {verdict.winner.candidate.id}, the best{within} with probability "
-            f"{verdict.confidence:.2f}. PSNR-Y as estimated after the longest training, ± standard error.",
+            f"{verdict.confidence:.2f}. PSNR-Y is the estimate after the longest training, ± standard error.",
             "",
-            "| | candidate | PSNR-Y, dB | longest training, steps | of these | K parameters | G mult-adds "
-            "| latency, ms | made by | of candidates | network |",
-            "|---|---:|---:|---:|---:|---:|---:|---:|---|---|---|",
+            _line("", "candidate", "PSNR-Y, dB", "steps", "trainings", *COLUMNS, "operator", "parents"),
+            "|---|" + "---:|" * (4 + len(COLUMNS)) + "---|---|",
         ]
         for row in rows:
             mark = "winner" if row.id == verdict.winner.candidate.id else "front" if row.id in front else ""
             candidate = view.state.candidates[row.id]
             latency = "" if row.latency_s is None else f"{1e3 * row.latency_s:.1f}"
+            psnr = f"{row.psnr:.3f} ± {row.error:.3f}"
+            costs = f"{row.params / 1e3:.1f}", f"{row.mult_adds / 1e9:.2f}", latency
+            parents = " ".join(map(str, candidate.parents))
             lines.append(
-                f"| {mark} | {row.id} | {row.psnr:.3f} ± {row.error:.3f} | {row.steps:,} | {row.trainings} "
-                f"| {row.params / 1e3:.1f} | {row.mult_adds / 1e9:.2f} | {latency} | {candidate.operator} "
-                f"| {' '.join(map(str, candidate.parents))} | {' '.join(row.arch)} |"
+                _line(mark, row.id, psnr, f"{row.steps:,}", row.trainings, *costs, candidate.operator, parents)
             )
         if len(view.ids) > len(rows):
             lines += ["", f"{len(view.ids) - len(rows):,} more are in population.jsonl."]
-        return "\n".join(lines)
+        # In a column of their own they would leave no room to the others.
+        return "\n".join([*lines, "", *(f"- {row.id}: {' '.join(row.arch)}" for row in rows)])
 
     def _rows(self, view: View, front: tuple[int, ...], winner: int, count: int) -> list[FrontRow]:
         """The winner, the front (or what is spread over it) and the best of the others, the best in PSNR first."""
@@ -231,7 +240,8 @@ class SearchBoard:
         self._writing.done()
         front, winner = self._front(view), verdict.winner.candidate.id
         rows = self._rows(view, front, winner, TRIALS)
-        self.trials.write({f"candidate_{row.id}": _trial(row, view, row.id in front, row.id == winner) for row in rows})
+        marks = dict.fromkeys(front, "front") | {winner: "winner"}
+        self.trials.write({f"{marks.get(row.id, 'candidate')}_{row.id}": _trial(row, view) for row in rows})
 
 
 class Volume:
@@ -254,20 +264,23 @@ class Volume:
         return hypervolume((costs - low) / (high - low), np.ones(len(low)))
 
 
-def _trial(row: FrontRow, view: View, in_front: bool, won: bool) -> Trial:
+def _trial(row: FrontRow, view: View) -> Trial:
+    """The plugin sorts columns by name and shows the first five; so latency has a name that comes after them."""
     found: dict[str, str | float] = {
-        "psnr_y_db": row.psnr,
-        "psnr_y_standard_error_db": row.error,
-        "longest_training_steps": row.steps,
-        "longest_trainings": row.trainings,
-        "params_k": row.params / 1e3,
         "mult_adds_g": row.mult_adds / 1e9,
         "operator": view.state.candidates[row.id].operator,
-        "place": "winner" if won else "front" if in_front else "behind",
+        "params_k": row.params / 1e3,
+        "psnr_y_db": row.psnr,
+        "steps": row.steps,
     }
     if row.latency_s is not None:
-        found["latency_ms"] = 1e3 * row.latency_s
+        found["time_ms"] = 1e3 * row.latency_s
     return found
+
+
+def _line(*cells: object) -> str:
+    """A row of a Markdown table, whose cells are not to be broken."""
+    return f"| {' | '.join(str(cell).replace(' ', NO_BREAK) for cell in cells)} |"
 
 
 def _mean(values: list[float]) -> float:

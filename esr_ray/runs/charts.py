@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 
 import numpy as np
@@ -21,8 +22,6 @@ Colour = tuple[int, int, int]
 WIDTH, HEIGHT = 720, 540
 SHARPER = 2
 """Drawn so many times larger and then reduced, as Pillow's lines have steps."""
-COLOURS = 48
-"""In the file of a chart."""
 TYPE = 22
 LEFT, RIGHT, TOP, BOTTOM = 112, 24, 48, 80
 
@@ -37,10 +36,10 @@ PALETTE: tuple[Colour, ...] = (
     (44, 140, 60),
     (230, 130, 20),
     (130, 80, 170),
-    (120, 80, 60),
-    (20, 160, 170),
-    (200, 90, 160),
-    (110, 110, 20),
+    (90, 40, 10),
+    (20, 170, 180),
+    (230, 70, 160),
+    (30, 30, 30),
 )
 
 
@@ -64,7 +63,8 @@ class Axis:
         """Round values within the axis, about six."""
         if self.logarithmic and self.high / self.low > 5:
             low, high = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-            steps = (1, 2, 5) if self.high / self.low < 1000 else (1,)
+            ratio = self.high / self.low
+            steps = (1, 2, 3, 5, 7) if ratio < 20 else (1, 2, 5) if ratio < 1000 else (1,)
             found = [step * 10.0**power for power in range(low, high + 1) for step in steps]
             return [one for one in found if self.low <= one <= self.high]
         step = _round_step((self.high - self.low) / 6)
@@ -137,9 +137,9 @@ def curves_chart(title: str, past: Sequence[Floats], front: Sequence[tuple[str, 
     """PNG: curves (n, 2) of loss over steps; those of `front` in colours with their names, the others grey."""
     every = [one for one in (*past, *(curve for _, curve in front)) if len(one)]
     points = np.concatenate(every) if every else np.ones((1, 2))
-    # The first steps of a training that begins badly would press all others together.
+    # What networks learn in their first steps would press together what tells them apart.
     losses = np.maximum(points[:, 1], 1e-12)
-    high = min(float(losses.max()), 8 * float(np.median(losses)))
+    high = min(float(losses.max()), 3 * float(np.median(losses)))
     chart = Chart(
         title,
         axis_over("step of the training", [0.0, float(points[:, 0].max())]),
@@ -220,9 +220,10 @@ class Chart:
 
     def png(self) -> bytes:
         """The finished chart."""
-        reduced = self._image.resize((WIDTH, HEIGHT), Image.Resampling.BOX)
+        reduced = self._image.reduce(SHARPER)
         buffer = BytesIO()
-        reduced.quantize(COLOURS, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
+        # Colours that are given take less time than to find some, and none of them is lost.
+        reduced.quantize(palette=_colours(), dither=Image.Dither.NONE).save(buffer, format="PNG")
         return buffer.getvalue()
 
     def _places(self, points: Floats) -> list[tuple[float, float]]:
@@ -257,6 +258,17 @@ class Chart:
         self._draw.text((x * SHARPER, y * SHARPER), text, INK, _font(size), anchor)
 
 
+@cache
+def _colours() -> Image.Image:
+    """Those of charts, and on their way to the white of the paper, as lines and letters have them at their edges."""
+    given = np.array([INK, GRID, PALE, GREY, BLUE, RED, *PALETTE], np.float64)
+    mixed = [255 - part * (255 - given) for part in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    colours = Image.new("P", (1, 1))
+    colours.putpalette(np.concatenate(mixed).round().astype(np.uint8).tobytes())
+    return colours
+
+
+@cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(size * SHARPER)
     assert isinstance(font, ImageFont.FreeTypeFont)

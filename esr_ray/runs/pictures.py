@@ -12,10 +12,7 @@ from esr_ray.metrics import MAX_PSNR, psnr
 
 SHOWN = 512
 """About so many pixels a side is each part shown: of smaller ones each pixel becomes a square of pixels."""
-BAND = 34
-"""Height of the band above a part that says what it is."""
 GAP = 8
-FONT_SIZE = 20
 INK, PAPER = (20, 20, 20), (255, 255, 255)
 
 
@@ -46,10 +43,6 @@ def comparison_picture(lr: np.ndarray, sr: np.ndarray, hr: np.ndarray, scale: in
     return picture
 
 
-comparison_strip = comparison_picture
-"""The name that `esr_ray.runs.artifacts` knows it by."""
-
-
 def zoom_of(part: np.ndarray) -> int:
     """How often a part's pixels are repeated, so that it is shown about `SHOWN` pixels large."""
     return max(1, SHOWN // max(part.shape[:2]))
@@ -72,15 +65,19 @@ def _sized(name: str, part: np.ndarray, scale: int) -> str:
 
 
 def _labelled(part: np.ndarray, label: str) -> np.ndarray:
-    band = Image.new("RGB", (part.shape[1], BAND), PAPER)
-    ImageDraw.Draw(band).text((4, BAND // 2), label, INK, ImageFont.load_default(FONT_SIZE), "lm")
+    # Large, to be read also where TensorBoard shows the picture at a third of its size.
+    width = part.shape[1]
+    size = max(8, width // 16)
+    band = Image.new("RGB", (width, size + size // 2), PAPER)
+    ImageDraw.Draw(band).text((4, band.height // 2), label, INK, ImageFont.load_default(size), "lm")
     return np.concatenate([np.asarray(band), part])
 
 
 def to_png(picture: np.ndarray) -> bytes:
     """The PNG file of a uint8 (H, W, 3) picture."""
     buffer = BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG")
+    # Half the time of the usual level, for files 3 % larger.
+    Image.fromarray(picture).save(buffer, format="PNG", compress_level=4)
     return buffer.getvalue()
 
 

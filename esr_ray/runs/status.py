@@ -26,9 +26,9 @@ from esr_ray.search.front import FrontRow, front_rows
 class Status:
     """Where a run stands. `lines` are those of its log since the number asked for; times are in seconds.
 
-    `spent` of `budget` steps of training were asked for in the search; `trained` jobs have a result. `confidence` is
-    that in the winner. `process` is the driver's: where it is another one, the driver was restarted and numbers its
-    lines anew.
+    `spent` of `budget` steps of training were asked for in the search; `trained` jobs have a result. `winner` is the id
+    of one of the front, `confidence` that in it. `network` is the label of what is trained in full. `process` is the
+    driver's: where it is another one, the driver was restarted and numbers its lines anew.
     """
 
     phase: str = "starting"
@@ -40,8 +40,10 @@ class Status:
     devices: int = 0
     busy: int = 0
     front: tuple[FrontRow, ...] = ()
+    winner: int | None = None
     confidence: float | None = None
     bicubic_psnr: float | None = None
+    network: str = ""
     step: int = 0
     steps: int = 0
     eta_s: float | None = None
@@ -66,7 +68,7 @@ class StatusView:
         match event:
             case PhaseBegan():
                 self._began = None
-                self._update(phase=event.name, step=0, steps=event.steps)
+                self._update(phase=event.name, network=event.network, step=0, steps=event.steps)
             case DevicesCounted():
                 self._update(devices=event.count)
             case BicubicMeasured():
@@ -103,6 +105,7 @@ class StatusView:
             spent=state.spent_steps,
             budget=algorithm.budget.total_steps,
             front=front_rows(algorithm, state),
+            winner=None if verdict is None else verdict.winner.candidate.id,
             confidence=None if verdict is None else verdict.confidence,
         )
 

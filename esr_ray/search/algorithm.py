@@ -12,10 +12,11 @@ from itertools import takewhile
 from threading import RLock
 
 from esr_ray.randomness import generator
-from esr_ray.search.breeding import Breeding, Child, new_child, random_child
+from esr_ray.search.breeding import Breeding, Child, new_children, random_child
 from esr_ray.search.evidence import Gatherer
 from esr_ray.search.job import Candidate, Job, Outcome
 from esr_ray.search.objectives import OBJECTIVES, Objective
+from esr_ray.search.predictor import Screening
 from esr_ray.search.promotion import Promotion
 from esr_ray.search.race import Race, Verdict, judge
 from esr_ray.search.ranking import View
@@ -43,10 +44,10 @@ class _Memo:
     their evidence, and the candidates as this space has them (`unlike`: those that it has otherwise, or not at all)."""
 
     now: tuple[Mapping[int, Outcome], View] | None = None
-    batch: tuple[tuple[int, int], View] | None = None
+    batch: tuple[int, Mapping[int, Outcome], View] | None = None
     gather_now: Gatherer = field(default_factory=Gatherer)
     gather_batch: Gatherer = field(default_factory=Gatherer)
-    fitted: set[int] = field(default_factory=set)
+    fitted: dict[int, Candidate] = field(default_factory=dict)
     unlike: dict[int, Candidate | None] = field(default_factory=dict)
     lock: RLock = field(default_factory=RLock)
 
@@ -70,6 +71,7 @@ class Algorithm:
     founders: tuple[Genome, ...] = ()
     objectives: tuple[Objective, ...] = (OBJECTIVES["psnr"],)
     limits: tuple[tuple[Objective, float], ...] = ()
+    screening: Screening | None = None
     promotion: Promotion | None = None
     race: Race | None = None
     _memo: _Memo = field(default_factory=_Memo, repr=False, compare=False)
@@ -113,19 +115,23 @@ class Algorithm:
                     memo.now = (state.outcomes, self._seen(state, memo.gather_now))
                 return memo.now[1]
             # Within a batch nothing of what was known before it changes, but where a failed job was tried again.
-            key = (batch, state.retries)
-            if memo.batch is None or memo.batch[0] != key:
-                memo.batch = (key, self._seen(before_batch(state, batch), memo.gather_batch))
-            return memo.batch[1]
+            last = memo.batch
+            if last is None or last[0] != batch or not _known_before(last[1], state, batch):
+                earlier = before_batch(state, batch)
+                last = memo.batch = (batch, earlier.outcomes, self._seen(earlier, memo.gather_batch))
+            return last[2]
 
     def _seen(self, state: State, gatherer: Gatherer) -> View:
         memo = self._memo
-        for one in state.candidates.keys() - memo.fitted:
-            candidate = state.candidates[one]
+        for one, candidate in state.candidates.items():
+            # Another search may have another candidate of that id.
+            if memo.fitted.get(one) is candidate:
+                continue
+            memo.unlike.pop(one, None)
             genome = fitted_genome(candidate.genome, self.space, generator(self.seed, "fitted", one))
             if genome != candidate.genome:
                 memo.unlike[one] = None if genome is None else replace(candidate, genome=genome)
-            memo.fitted.add(one)
+            memo.fitted[one] = candidate
         if memo.unlike:
             kept = {key: memo.unlike.get(key, one) for key, one in state.candidates.items()}
             outcomes = {
@@ -184,12 +190,18 @@ class Algorithm:
             if decode(founder) not in state.known:
                 return Child(founder, "founder")
         rng = generator(self.seed, "child", state.next_candidate)
-        child = None
+        children: list[Child] = []
         if state.births >= self.initial:
             pool = self.survival.pool(view)
             slot = state.births_there if batch == state.last_batch else 0
-            child = new_child(lambda: self.breeding.child(slot, pool, self.space, rng), state)
-        return child or new_child(lambda: random_child(self.space, rng), state)
+            screened = self.screening is not None and self.screening.is_ready(view)
+            wanted = self.screening.proposals if self.screening is not None and screened else 1
+            children = new_children(lambda: self.breeding.child(slot, pool, self.space, rng), state, wanted)
+        if not children:
+            children = new_children(lambda: random_child(self.space, rng), state, 1)
+        if self.screening is not None and len(children) > 1:
+            return children[self.screening.best([decode(one.genome) for one in children], view, self.space)]
+        return children[0] if children else None
 
     def _raced(self, view: View, state: State, batch: int | None) -> Job | None:
         # The race begins when the outcomes of all other jobs are seen.
@@ -200,6 +212,13 @@ class Algorithm:
             return None
         due = self.race.next(view, state, self.seed, unseen)
         return None if due is None else Job(state.next_job, due[0], self.race.steps, due[1], "race", batch or 0)
+
+
+def _known_before(outcomes: Mapping[int, Outcome], state: State, batch: int) -> bool:
+    """Whether these are the outcomes of all jobs before a batch that have one."""
+    of_batch = takewhile(lambda job: job.batch >= batch, reversed(state.jobs.values()))
+    since = sum(job.id in state.outcomes for job in of_batch)
+    return len(outcomes) == len(state.outcomes) - since and outcomes.items() <= state.outcomes.items()
 
 
 def _unseen(state: State, batch: int | None) -> list[Job]:

@@ -12,6 +12,7 @@ from esr_ray.search.ranking import Individual
 from esr_ray.search.selection import Selection
 from esr_ray.search.state import State
 from esr_ray.search.variation import crossover, mutate
+from esr_ray.space.counts import Arch
 from esr_ray.space.genome import Genome, decode
 from esr_ray.space.sample import repair, sample_genome
 from esr_ray.space.space import Space
@@ -36,13 +37,17 @@ class Breeding(Protocol):
         """Child number `slot` of its generation; at random where the pool is empty."""
 
 
-def new_child(make: Callable[[], Child], state: State) -> Child | None:
-    """A child whose network was not asked for before; None where NOVELTY_TRIES gave none."""
-    for _ in range(NOVELTY_TRIES):
+def new_children(make: Callable[[], Child], state: State, wanted: int) -> list[Child]:
+    """So many different children, of networks that were not asked for; fewer if NOVELTY_TRIES in a row gave none."""
+    children: dict[Arch, Child] = {}
+    tries = 0
+    while len(children) < wanted and tries < NOVELTY_TRIES:
         child = make()
-        if decode(child.genome) not in state.known:
-            return child
-    return None
+        arch = decode(child.genome)
+        tries += 1
+        if arch not in state.known and arch not in children:
+            children[arch], tries = child, 0
+    return list(children.values())
 
 
 def random_child(space: Space, rng: np.random.Generator) -> Child:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +32,7 @@ PRIOR_SLOPE = 0.7
 class Evidence:
     """Results of the candidates that have one, in the order of their first: `ids` (n,), `lengths` in steps ascending
     (L,), `count` (n, L) trainings, their `mean` (n, L) (0 where there is none), and `noise` (L,): the standard
-    deviation of one training. `row_of` has the row of each id."""
+    deviation of one training, known from repeated ones with `freedom` (L,) degrees. `row_of` has the row of each id."""
 
     ids: tuple[int, ...]
     row_of: Mapping[int, int]
@@ -41,6 +40,7 @@ class Evidence:
     count: Floats
     mean: Floats
     noise: Floats
+    freedom: Floats
 
     @property
     def at_longest(self) -> NDArray[np.bool_]:
@@ -68,8 +68,7 @@ class Gatherer:
         self._begin()
 
     def _begin(self) -> None:
-        self._seen: Mapping[int, Outcome] = {}
-        self._last: int | None = None
+        self._seen: dict[int, Outcome] = {}
         self._ids: list[int] = []
         self._row_of: dict[int, int] = {}
         self._lengths: tuple[int, ...] = ()
@@ -90,7 +89,8 @@ class Gatherer:
             _noise(mean[count[:, column] > 0, column], self._squares[column], self._freedom[column])
             for column in range(len(self._lengths))
         ]
-        return Evidence(tuple(self._ids), dict(self._row_of), self._lengths, count, mean, np.array(noise))
+        freedom = self._freedom.copy()
+        return Evidence(tuple(self._ids), dict(self._row_of), self._lengths, count, mean, np.array(noise), freedom)
 
     def _add(self, candidate: int, steps: int, value: float) -> None:
         if steps not in self._lengths:
@@ -115,18 +115,11 @@ class Gatherer:
 
     def _new(self, outcomes: dict[int, Outcome]) -> list[int]:
         """Jobs whose outcomes were not looked at yet; all, where these do not go on from those before."""
-        more = len(outcomes) - len(self._seen)
-        # The last jobs, and before them the one that was last then: the order is that in which they were told.
-        new = list(islice(reversed(outcomes), max(0, more) + 1))
-        last = new.pop() if self._seen and len(new) > more else None
-        goes_on = more >= 0 and last == self._last
-        if goes_on and last is not None:
-            goes_on = outcomes[last] is self._seen[last]
-        if not goes_on:
+        if not self._seen.items() <= outcomes.items():
             self._begin()
-            new = list(reversed(outcomes))
-        self._seen, self._last = outcomes, next(reversed(outcomes), None)
-        return new[::-1]
+        new = [job for job in outcomes if job not in self._seen]
+        self._seen = outcomes
+        return new
 
 
 def gather(state: State, figure: Callable[[Quality], float] = lambda quality: quality.psnr_y) -> Evidence:

@@ -7,6 +7,7 @@ from esr_ray.randomness import generator
 from esr_ray.search.algorithm import Algorithm, Budget
 from esr_ray.search.breeding import Breeding, MixedBreeding, PaperBreeding
 from esr_ray.search.objectives import OBJECTIVES, Objective
+from esr_ray.search.predictor import Ridge, Screening, Trees
 from esr_ray.search.promotion import Promotion
 from esr_ray.search.race import Race
 from esr_ray.search.schedule import Generational, Schedule, Steady
@@ -41,6 +42,9 @@ def make_algorithm(config: Config, space: Space) -> Algorithm:
     if evolution.promotion is not None:
         lengths = tuple(round(length * steps) for length in evolution.promotion.lengths)
         promotion, longest = Promotion(lengths, evolution.promotion.keep), lengths[-1]
+    screening = None
+    if evolution.predictor is not None:
+        screening = Screening(Ridge() if evolution.predictor == "ridge" else Trees(), evolution.proposals)
     race, share = None, 0.0
     if evolution.race is not None:
         race, share = Race(longest, evolution.race.confidence, evolution.race.tolerance), evolution.race.share
@@ -55,6 +59,7 @@ def make_algorithm(config: Config, space: Space) -> Algorithm:
         founders=_founders(config, space),
         objectives=tuple(OBJECTIVES[name] for name in evolution.objectives),
         limits=_limits(evolution),
+        screening=screening,
         promotion=promotion,
         race=race,
     )

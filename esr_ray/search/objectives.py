@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import fmean
 
 import numpy as np
 
 from esr_ray.metrics import Quality
+from esr_ray.search.device_figures import device_values
 from esr_ray.search.evidence import Floats, estimate, gather
 from esr_ray.search.job import Candidate
 from esr_ray.search.state import State
@@ -44,13 +44,7 @@ def _of_candidate(figure: Callable[[Candidate], float]) -> Callable[[State, tupl
 
 
 def _of_device(figure: Callable[[DeviceCost], float | None]) -> Callable[[State, tuple[int, ...]], Floats]:
-    def of_one(state: State, one: int) -> float:
-        outcomes = (state.outcomes.get(job) for job in state.jobs_of[one])
-        found = [value for outcome in outcomes if outcome and (value := figure(outcome.cost)) is not None]
-        # Not measured: no better than anything else.
-        return fmean(found) if found else np.inf
-
-    return lambda state, ids: np.array([of_one(state, one) for one in ids], float)
+    return lambda state, ids: device_values(state, ids, figure)
 
 
 OBJECTIVES = {

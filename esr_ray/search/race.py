@@ -12,10 +12,10 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import gammaincinv, ndtr
 
 from esr_ray.randomness import generator
-from esr_ray.search.evidence import Floats, estimate
+from esr_ray.search.evidence import PRIOR_COUNT, Floats, estimate
 from esr_ray.search.job import Candidate, Job
 from esr_ray.search.ranking import View
 from esr_ray.search.state import State
@@ -24,6 +24,8 @@ DRAWS = 4096
 """Of the values that the candidates may really have, to find how sure the winner is."""
 FINALISTS = 16
 """As many of the best are looked at: the others have no chance."""
+REPEATED = 4
+"""So many trainings must repeat others with further seeds before a race is decided: until then the noise is a guess."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class Race:
 
     def decided(self, view: View) -> bool:
         """Whether the winner is sure."""
+        if len(view.ids) > 1 and view.evidence.freedom[-1] < REPEATED:
+            return False
         verdict = judge(view, self.tolerance)
         return verdict is not None and verdict.confidence >= self.confidence
 
@@ -111,14 +115,19 @@ def knowledge_gradient(mean: Floats, error: Floats, noise: float) -> Floats:
 def judge(view: View, tolerance: float) -> Verdict | None:
     """Who would win by what is known; None where nobody has a result.
 
-    Only candidates that were trained for the longest length can win, and of these the feasible ones first.
+    Only candidates that were trained for the longest length can win, and of these the feasible ones first. All others
+    are rivals all the same: what a shorter training leaves open counts against the winner.
     """
     evidence, found = view.evidence, view.estimate
     if not view.ids:
         return None
     least = view.violation[evidence.at_longest].min()
-    rows = _first(found.mean, evidence.at_longest & (view.violation <= least))
-    probability = _within(found.mean[rows], found.error[rows], tolerance)
+    able = evidence.at_longest & (view.violation <= least)
+    rows = _first(found.mean, able)
+    rivals = _first(found.mean, ~able & (view.violation <= least))
+    freedom = PRIOR_COUNT + float(evidence.freedom[-1])
+    everyone = np.concatenate([rows, rivals])
+    probability = _within(found.mean[everyone], found.error[everyone], freedom, tolerance)[: len(rows)]
     return Verdict(
         tuple(
             Standing(
@@ -140,13 +149,23 @@ def _first(mean: Floats, able: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.asarray(rows[np.argsort(-mean[rows], kind="stable")][:FINALISTS])
 
 
-def _within(mean: Floats, error: Floats, tolerance: float) -> Floats:
-    """The probability of each to be the best of all, or less than the tolerance below it, by drawn values."""
-    drawn = mean + error * _draws()[:, : len(mean)]
+def _within(mean: Floats, error: Floats, freedom: float, tolerance: float) -> Floats:
+    """The probability of each to be the best of all, or less than the tolerance below it, by drawn values.
+
+    The noise that all errors rest on is known with `freedom` degrees: together the values are Student's.
+    """
+    drawn = mean + error * _scales(freedom)[:, None] * _draws()[:, : len(mean)]
     best = drawn.max(1, keepdims=True)
     return np.asarray((drawn >= best - tolerance).mean(0))
 
 
 @cache
 def _draws() -> Floats:
-    return generator(0, "race").standard_normal((DRAWS, FINALISTS))
+    return generator(0, "race").standard_normal((DRAWS, 2 * FINALISTS))
+
+
+@cache
+def _scales(freedom: float) -> Floats:
+    """By how much the true noise may exceed the estimate."""
+    chi_squared = 2 * gammaincinv(freedom / 2, generator(0, "race noise").random(DRAWS))
+    return np.asarray(np.sqrt(freedom / chi_squared))

@@ -107,8 +107,9 @@ class View:
         """Ids of the non-dominated candidates; of PSNR alone, the best one. The best in the first objective first."""
         if not self.ids:
             return ()
-        rows = self.order[:1]
-        if self.costs.shape[1] > 1:
+        if self.costs.shape[1] == 1:
+            rows = self.order[:1]
+        else:
             rows = tuple(int(row) for row in first_front(finite(self.costs), self.violation))
         return tuple(self.ids[row] for row in sorted(rows, key=lambda row: tuple(self.costs[row])))
 

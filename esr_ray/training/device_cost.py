@@ -20,7 +20,8 @@ LEAST_S = 0.2
 
 @dataclass(frozen=True)
 class CostPlan:
-    """What is measured: an LR picture of `size` (height, width), and what begins and reads a peak of memory in bytes."""
+    """What is measured: an LR picture of `size` (height, width). `begin_peak` forgets the peak of memory and says what
+    is in use, `peak` reads it again; both in bytes."""
 
     size: tuple[int, int]
     begin_peak: Callable[[], int]

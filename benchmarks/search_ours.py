@@ -1,0 +1,103 @@
+"""The product's own search as a contender of benchmarks/search.py: its parts one by one, and together.
+
+The algorithm is put together from a configuration, as a user would, and runs over a few devices in virtual time.
+"""
+
+from __future__ import annotations
+
+import heapq
+from functools import partial
+from typing import Any
+
+import numpy as np
+from common import FOLDER
+from search_world import BudgetSpent, Named, World
+
+from esr_ray.config.load import check_config, load_config
+from esr_ray.metrics import Quality
+from esr_ray.randomness import generator
+from esr_ray.search.algorithm import Algorithm
+from esr_ray.search.job import Job, Outcome
+from esr_ray.search.make import make_algorithm
+from esr_ray.search.state import State, tell, with_asked
+from esr_ray.space.genome import decode
+from esr_ray.space.sample import sample_genome
+
+DEVICES = 4
+"""So many train at once: choices do not see what is under way."""
+MARGIN = 0.96
+"""Of the budget in steps: what evolution finds costs more seconds a step than random networks do."""
+
+PAPER = {"schedule": "generational", "promotion": None, "race": None, "predictor": None, "mutation_rate": 0.1}
+STEADY = PAPER | {"schedule": "steady"}
+PROMOTION = {"promotion": {"lengths": [1, 3, 10], "keep": 0.25}}
+RACE = {"race": {"share": 0.2, "confidence": 0.95, "tolerance": 0.01}}
+RIDGE, TREES = {"predictor": "ridge"}, {"predictor": "trees"}
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "ours, generations": PAPER,
+    "ours, steady": STEADY,
+    "ours, promotion": STEADY | PROMOTION,
+    "ours, promotion and race": STEADY | PROMOTION | RACE,
+    "ours, ridge": STEADY | RIDGE,
+    "ours, all": STEADY | PROMOTION | RACE | RIDGE,
+    "ours, all, trees": STEADY | PROMOTION | RACE | TREES,
+    "ours, all, front": STEADY | PROMOTION | RACE | RIDGE | {"objectives": ["psnr", "mult_adds"]},
+}
+
+
+def run(world: World, budget_s: float, seed: int, keys: dict[str, Any]) -> Named:
+    """Search with these keys of `evolution` until the budget is spent."""
+    algorithm = _algorithm(world, budget_s, seed, keys)
+    state, now = State(), 0.0
+    running: list[tuple[float, int, Job, float]] = []
+    trail: list[tuple[float, tuple[str, ...]]] = []
+    try:
+        while True:
+            for job in algorithm.ask(state, DEVICES - len(running)):
+                length = job.steps // algorithm.budget.birth_steps
+                value = world.observe(job.candidate.arch, length, job.seed)
+                state = with_asked(state, job)
+                ends = now + world.seconds(job.candidate.arch, length)
+                heapq.heappush(running, (ends, job.id, job, value))
+            if not running:
+                break
+            now, state = _end(running, state)
+            _name(algorithm, state, world, trail)
+    except BudgetSpent:
+        while running:
+            now, state = _end(running, state)
+        _name(algorithm, state, world, trail)
+    front = tuple(state.candidates[one].arch for one in _front(algorithm, state))
+    return Named(trail[-1][1], front, trail)
+
+
+def _end(running: list[tuple[float, int, Job, float]], state: State) -> tuple[float, State]:
+    now, _, job, value = heapq.heappop(running)
+    return now, tell(state, Outcome(job.id, Quality(value, value, 0.9)))
+
+
+def _name(algorithm: Algorithm, state: State, world: World, trail: list[tuple[float, tuple[str, ...]]]) -> None:
+    verdict = algorithm.verdict(state)
+    if verdict is not None and (not trail or trail[-1][1] != verdict.winner.candidate.arch):
+        trail.append((world.spent_s, verdict.winner.candidate.arch))
+
+
+def _front(algorithm: Algorithm, state: State) -> tuple[int, ...]:
+    """The front of PSNR and mult-adds, whatever was searched for."""
+    from esr_ray.search.objectives import OBJECTIVES
+    from esr_ray.search.ranking import view_of
+
+    return view_of(state, (OBJECTIVES["psnr"], OBJECTIVES["mult_adds"])).front
+
+
+def _algorithm(world: World, budget_s: float, seed: int, keys: dict[str, Any]) -> Algorithm:
+    sampled = [decode(sample_genome(world.space, generator(0, "mean network", index))) for index in range(200)]
+    trainings = MARGIN * budget_s / float(np.mean([world.seconds(arch, 1) for arch in sampled]))
+    config = load_config(FOLDER / "search_space.yml").config
+    content = config.model_dump(mode="json") | {"seed": seed}
+    content["evolution"] |= {"num_individual": 8, "num_elitism": 4, "num_generation": round(trainings / 8)} | keys
+    return make_algorithm(check_config(content, "benchmarks/search_ours.py"), world.space)
+
+
+OURS = {name: partial(run, keys=keys) for name, keys in VARIANTS.items()}
