@@ -2,8 +2,10 @@
 
 import itertools
 import os
+import sys
 
 import pytest
+from cases import Case
 
 from esr_ray.native.library import Library, NativeUnavailable, load_library
 from esr_ray.space.block import BLOCK_TYPES, block_cost, parse_block
@@ -38,3 +40,38 @@ def fresh(tmp_path_factory):
     folder, numbers = tmp_path_factory.mktemp("journals"), itertools.count()
     yield lambda: folder / f"{next(numbers)}.jsonl"
     patch.undo()
+
+
+@pytest.fixture
+def case(tmp_path):
+    return Case(tmp_path)
+
+
+@pytest.fixture
+def fails(capsys, monkeypatch):
+    """Runs the command, which must fail before Ray or MindSpore is even imported; the line without `error: `."""
+
+    def run(*arguments):
+        # Imported late: most tests need no command.
+        from esr_ray.search.__main__ import main
+
+        with monkeypatch.context() as patch:
+            for name in (
+                "ray",
+                "mindspore",
+                "esr_ray.runtime.client",
+                "esr_ray.runtime.driver",
+                "esr_ray.runtime.dry_run",
+            ):
+                patch.setitem(sys.modules, name, None)
+            status = main([str(one) for one in arguments])
+        told = capsys.readouterr()
+        assert status == 2
+        assert told.out == ""
+        assert told.err.startswith("error: ")
+        assert told.err.endswith("\n")
+        assert told.err.count("\n") == 1
+        assert "Traceback" not in told.err
+        return told.err.removeprefix("error: ").rstrip("\n")
+
+    return run

@@ -3,14 +3,9 @@
 import subprocess
 import sys
 
-import numpy as np
 import pytest
-import yaml
-from PIL import Image
+from cases import photo, photos
 
-from esr_ray.config.load import check_config
-from esr_ray.config.paths import absolute_paths
-from esr_ray.runs.folder import RunFolder, create
 from esr_ray.search.__main__ import main
 
 BLOCK = """
@@ -20,94 +15,6 @@ def cost(convs, growth, out, in_channels):
 def build(convs, growth, out, in_channels):
     raise NotImplementedError
 """
-
-
-def photo(seed, side=64):
-    """Noise that is smooth enough to be a photograph."""
-    small = np.random.default_rng(seed).integers(0, 256, (side // 8, side // 8, 3), np.uint8)
-    return Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC)
-
-
-def photos(folder, *seeds, side=64):
-    folder.mkdir(exist_ok=True)
-    for seed in seeds:
-        photo(seed, side).save(folder / f"{seed}.png")
-    return str(folder)
-
-
-class Case:
-    """A configuration that is sound, in a folder of its own, until a test breaks it."""
-
-    def __init__(self, path):
-        self.path = path
-        self.content = {
-            "task": {"scale": 2},
-            "space": {
-                "node_num": 3,
-                "min_active": 1,
-                "base_channels": 8,
-                "block_types": ["S"],
-                "conv_num": [1, 2],
-                "growth_rate": [4, 8],
-            },
-            "evolution": {"num_generation": 2, "num_individual": 2, "num_elitism": 1},
-            "data": {"hr": photos(path / "photos", *range(6))},
-            "fast_training": {"steps": 1, "batch_size": 1, "crop_size": 16},
-            "full_training": {"steps": 1, "batch_size": 1, "crop_size": 16},
-            "runtime": {"cache_dir": str(path / "cache")},
-            "output": {"dir": str(path / "runs"), "name": "first"},
-        }
-        self.file = path / "my.yml"
-
-    def set(self, key, value):
-        *sections, last = key.split(".")
-        section = self.content
-        for name in sections:
-            section = section.setdefault(name, {})
-        section[last] = value
-        return self
-
-    def write(self):
-        self.file.write_text(yaml.safe_dump(self.content), encoding="utf-8")
-        return str(self.file)
-
-    def run_folder(self):
-        """A run with this configuration that was begun and left."""
-        folder = RunFolder(self.path / "runs" / "first")
-        create(folder, absolute_paths(check_config(self.content, "my.yml")), {})
-        return folder
-
-
-@pytest.fixture
-def case(tmp_path):
-    return Case(tmp_path)
-
-
-@pytest.fixture
-def fails(capsys, monkeypatch):
-    """Runs the command, which must fail before Ray or MindSpore is even imported; the line without `error: `."""
-
-    def run(*arguments):
-        with monkeypatch.context() as patch:
-            for name in (
-                "ray",
-                "mindspore",
-                "esr_ray.runtime.client",
-                "esr_ray.runtime.driver",
-                "esr_ray.runtime.dry_run",
-            ):
-                patch.setitem(sys.modules, name, None)
-            status = main([str(one) for one in arguments])
-        told = capsys.readouterr()
-        assert status == 2
-        assert told.out == ""
-        assert told.err.startswith("error: ")
-        assert told.err.endswith("\n")
-        assert told.err.count("\n") == 1
-        assert "Traceback" not in told.err
-        return told.err.removeprefix("error: ").rstrip("\n")
-
-    return run
 
 
 def test_sound_configuration_comes_as_far_as_ray(case, monkeypatch, capsys):

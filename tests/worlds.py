@@ -165,14 +165,15 @@ class FirstInFirstOut(InProcess):
         return self.end(self.running.pop(0)) if self.running else None
 
 
-def prepared(journal, seed, retry=False, views=()):
+def prepared(journal, seed, retry=False, views=(), config=None):
     """The record of a run that begins or goes on, as the driver makes it, with its views."""
     record = Record(journal)
     record.catch_up(views)
+    content = None if config is None else config.model_dump(mode="json")
     if record.history.run is None:
-        record.append(RunBegan(seed))
+        record.append(RunBegan(seed, config=content))
         return record
-    record.append(Resumed())
+    record.append(Resumed(config=content))
     close_interrupted(record, "the run was interrupted")
     if retry:
         for job in sorted(record.state.failed):
@@ -189,7 +190,7 @@ def search(path, config, backend, space=SPACE, retry=False, keep=lambda done: No
     """One process of a search, begun or resumed as the driver does it: its state and its history."""
     algorithm = make_algorithm(config, space)
     with Journal(path) as journal:
-        record = prepared(journal, config.seed, retry)
+        record = prepared(journal, config.seed, retry, config=config)
         state = run_search(algorithm, record, backend, keep, should_stop, config.runtime.max_attempts)
     return state, record.history
 

@@ -187,7 +187,17 @@ def _line(fault: _Fault) -> str:
         return f"{key}type is missing; give it ({wanted})"
     if kind == "union_tag_invalid":
         return f"{key}type must be {wanted}, got {fault.error['input']['type']!r}"
-    return f"{key}must be {wanted}, got {fault.error['input']!r}"
+    return f"{key}must be {wanted}, got {fault.error['input']!r}{_hint(fault)}"
+
+
+def _hint(fault: _Fault) -> str:
+    """Which of the values that a key may have was perhaps meant."""
+    given = fault.error["input"]
+    if fault.error["type"] != "literal_error" or not isinstance(given, str):
+        return ""
+    known = re.findall(r"'([^']*)'", fault.error["ctx"]["expected"])
+    near = difflib.get_close_matches(given.lower(), known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _wanted(error: Any, models: list[type[BaseModel]]) -> str:

@@ -355,6 +355,17 @@ class Config(_Section):
         return self
 
     @model_validator(mode="after")
+    def _device_cost_can_be_measured(self) -> Config:
+        imitated = self.runtime.resource == "NPU" and self.runtime.target == "cpu"
+        if imitated and "search" in self.pipeline and wants_device_cost(self.evolution):
+            raise ValueError(
+                "evolution.objectives: latency and memory of NPUs cannot be measured where runtime.target is cpu: they "
+                "would be those of this CPU; leave them out (params and mult_adds are exact anywhere), or set "
+                "runtime.resource to CPU"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _pipeline_in_order(self) -> Config:
         order = ["search", "full_training", "benchmarks"]
         steps = list(self.pipeline)

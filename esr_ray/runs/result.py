@@ -24,7 +24,7 @@ def closing_line(verdict: Verdict) -> str:
     performance = {
         "flops": round(candidate.mult_adds / 1e9, 3),
         "params": round(candidate.params / 1e3, 3),
-        "PSNR": verdict.winner.value,
+        "PSNR": verdict.winner.measured,
     }
     values = [{"worker_id": candidate.id, "performance": performance}]
     return (
@@ -46,6 +46,8 @@ def verdict_lines(algorithm: Algorithm, state: State) -> list[str]:
         lines += [f"  {_front_line(row)}" for row in front_rows(algorithm, state)]
     winner, others = verdict.winner, verdict.finalists[1 : 1 + RUNNERS_UP]
     noise = ", ".join(f"{error:.3f} dB at {steps:,} steps" for steps, error in verdict.noise)
+    if not verdict.repeated:
+        noise += " (assumed: no network was trained with two seeds)"
     tolerance = algorithm.race.tolerance if algorithm.race is not None else 0.0
     within = f"or within {tolerance:g} dB of it" if tolerance else "of all"
     lines.append(
@@ -89,7 +91,8 @@ def result_json(algorithm: Algorithm, verdict: Verdict, labels: Mapping[str, int
             "arch": list(candidate.arch),
             "params": candidate.params,
             "mult_adds_1280x720": candidate.mult_adds,
-            "fitness_psnr_y": verdict.winner.value,
+            "fitness_psnr_y": verdict.winner.measured,
+            "estimated_psnr_y": verdict.winner.value,
             "standard_error": verdict.winner.error,
             "steps": row.steps,
             "trainings": row.trainings,
@@ -99,6 +102,7 @@ def result_json(algorithm: Algorithm, verdict: Verdict, labels: Mapping[str, int
         "confidence": verdict.confidence,
         "tolerance_db": 0.0 if algorithm.race is None else algorithm.race.tolerance,
         "noise_db": [{"steps": steps, "standard_deviation": error} for steps, error in verdict.noise],
+        "repeated_trainings": verdict.repeated,
         "runners_up": [_standing(one) for one in verdict.finalists[1 : 1 + RUNNERS_UP]],
     }
     trained = {}
@@ -118,7 +122,8 @@ def _standing(one: Standing) -> dict[str, Any]:
     return {
         "id": one.candidate.id,
         "arch": list(one.candidate.arch),
-        "fitness_psnr_y": one.value,
+        "fitness_psnr_y": one.measured,
+        "estimated_psnr_y": one.value,
         "standard_error": one.error,
         "trainings": one.trainings,
         "probability": one.probability,

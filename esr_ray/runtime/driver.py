@@ -48,7 +48,7 @@ from esr_ray.runs.record import Record
 from esr_ray.runs.result import closing_line, networks_json, networks_line, result_json, verdict_lines
 from esr_ray.runs.status import Status, StatusView
 from esr_ray.runtime.final_stage import Kept, Run, check_trainers, train_kept
-from esr_ray.runtime.placement import Placement, check_device_cost, check_same_devices, decide_placement
+from esr_ray.runtime.placement import Placement, check_same_devices, decide_placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.search.algorithm import Algorithm
@@ -192,8 +192,12 @@ class Driver:
             )
         self.folder.path.mkdir(parents=True, exist_ok=True)
         descriptor = lock(self.folder, LOCK_PATIENCE_S)
-        create(self.folder, self.setup.config, {source.name: source.text for source in self.setup.blocks})
+        if not self.folder.config.exists():
+            self._write_config()
         return descriptor
+
+    def _write_config(self) -> None:
+        create(self.folder, self.setup.config, {source.name: source.text for source in self.setup.blocks})
 
     def _run(self, record: Record, closing: ExitStack) -> Outcome:
         config, history = self.setup.config, record.history
@@ -219,7 +223,6 @@ class Driver:
         artifacts.sample = pictures.validation[0]
 
         placement = decide_placement(config.runtime, ray.cluster_resources(), self.restarted)
-        check_device_cost(config.evolution, placement)
         check_same_devices(config.runtime, placement, None if history.run is None else history.run.hardware)
         record.tell(Said(placement.reason))
         for note in check_trainers(config, placement.resource, self.setup.nodes_may_join, self.restarted):
@@ -304,16 +307,18 @@ class Driver:
             "pictures": checksum,
             "config": self.setup.config.model_dump(mode="json"),
         }
-        self._begun = True
         history = record.history
-        if history.run is None:
-            record.append(RunBegan(self.setup.config.seed, **facts))
-            return
-        if history.run.pictures != checksum:
+        if history.run is not None and history.run.pictures != checksum:
             raise UserError(
                 f"{self.folder.path}: the pictures are not those that this run began with; bring them back, or begin a "
                 "new run"
             )
+        # Only now: a resume that is refused leaves the run as it was.
+        self._write_config()
+        self._begun = True
+        if history.run is None:
+            record.append(RunBegan(self.setup.config.seed, **facts))
+            return
         record.append(Resumed(self.restarted, **facts))
         given_up = _close_interrupted(record, "the run was interrupted")
         said = "driver restarted" if self.restarted else "resumed"

@@ -15,7 +15,7 @@ from esr_ray.errors import UserError
 from esr_ray.plan import Experiment
 from esr_ray.runtime.client import connection
 from esr_ray.runtime.final_stage import check_trainers
-from esr_ray.runtime.placement import Placement, check_device_cost, decide_placement
+from esr_ray.runtime.placement import Placement, decide_placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.search.backend import Done
@@ -51,7 +51,6 @@ def print_plan(experiment: Experiment, address: str | None, console: Console) ->
     say(f"disk: about {experiment.needed_bytes / 1e6:,.0f} MB in {experiment.folder.path}")
     with connection(address):
         placement = decide_placement(config.runtime, ray.cluster_resources())
-        check_device_cost(config.evolution, placement)
         say(f"devices: {placement.reason}")
         for note in check_trainers(config, placement.resource, nodes_may_join=address is not None):
             say(note)

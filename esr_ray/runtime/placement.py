@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from esr_ray.config.schema import EvolutionConfig, RuntimeConfig, wants_device_cost
+from esr_ray.config.schema import RuntimeConfig
 from esr_ray.errors import UserError
 
 
@@ -67,16 +67,6 @@ def decide_placement(runtime: RuntimeConfig, resources: Mapping[str, float], und
         f"{wanted} evaluators, one {resource} each, computing on {target} ({sees}{imitated})",
         runtime.evaluators == "auto",
     )
-
-
-def check_device_cost(evolution: EvolutionConfig, placement: Placement) -> None:
-    """Raise UserError where a search goes by latency or memory of devices that are only imitated."""
-    if wants_device_cost(evolution) and placement.resource == "NPU" and placement.target == "CPU":
-        raise UserError(
-            "evolution.objectives: latency and memory of NPUs cannot be measured where runtime.target is cpu: they "
-            "would be those of this CPU; leave them out (params and mult_adds are exact anywhere), or set "
-            "runtime.resource to CPU"
-        )
 
 
 def check_same_devices(runtime: RuntimeConfig, placement: Placement, began: Mapping[str, Any] | None) -> None:

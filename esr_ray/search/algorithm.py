@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
+from itertools import islice, takewhile
 from threading import RLock
 
 from esr_ray.randomness import generator
 from esr_ray.search.breeding import Breeding, Child, new_children, random_child
-from esr_ray.search.evidence import Gatherer
+from esr_ray.search.evidence import Gatherer, gather
 from esr_ray.search.job import Candidate, Job, Outcome
 from esr_ray.search.objectives import OBJECTIVES, Objective
-from esr_ray.search.predictor import Screening
+from esr_ray.search.predictor import Model, Screening, learnt_from
 from esr_ray.search.promotion import Promotion
 from esr_ray.search.race import Race, Verdict, judge
 from esr_ray.search.ranking import View
@@ -49,6 +49,7 @@ class _Memo:
     gather_batch: Gatherer = field(default_factory=Gatherer)
     fitted: dict[int, Candidate] = field(default_factory=dict)
     unlike: dict[int, Candidate | None] = field(default_factory=dict)
+    model: tuple[Mapping[int, Outcome], Model | None] | None = None
     lock: RLock = field(default_factory=RLock)
 
 
@@ -123,11 +124,11 @@ class Algorithm:
 
     def _seen(self, state: State, gatherer: Gatherer) -> View:
         memo = self._memo
-        for one, candidate in state.candidates.items():
-            # Another search may have another candidate of that id.
-            if memo.fitted.get(one) is candidate:
-                continue
-            memo.unlike.pop(one, None)
+        if not memo.fitted.items() <= state.candidates.items():
+            # Another search has other candidates of these ids.
+            memo.fitted, memo.unlike = {}, {}
+        for one in [one for one in state.candidates if one not in memo.fitted]:
+            candidate = state.candidates[one]
             genome = fitted_genome(candidate.genome, self.space, generator(self.seed, "fitted", one))
             if genome != candidate.genome:
                 memo.unlike[one] = None if genome is None else replace(candidate, genome=genome)
@@ -194,14 +195,27 @@ class Algorithm:
         if state.births >= self.initial:
             pool = self.survival.pool(view)
             slot = state.births_there if batch == state.last_batch else 0
-            screened = self.screening is not None and self.screening.is_ready(view)
-            wanted = self.screening.proposals if self.screening is not None and screened else 1
+            model = self._model(view)
+            wanted = 1 if self.screening is None or model is None else self.screening.proposals
             children = new_children(lambda: self.breeding.child(slot, pool, self.space, rng), state, wanted)
+            if self.screening is not None and model is not None and len(children) > 1:
+                archs = [decode(one.genome) for one in children]
+                return children[self.screening.best(archs, model, view, self.space)]
         if not children:
             children = new_children(lambda: random_child(self.space, rng), state, 1)
-        if self.screening is not None and len(children) > 1:
-            return children[self.screening.best([decode(one.genome) for one in children], view, self.space)]
         return children[0] if children else None
+
+    def _model(self, view: View) -> Model | None:
+        """What the predictor has learnt from the first outcomes that the view has."""
+        if self.screening is None:
+            return None
+        outcomes = view.state.outcomes
+        first = dict(islice(outcomes.items(), learnt_from(len(outcomes))))
+        memo = self._memo
+        if memo.model is None or memo.model[0] != first:
+            seen = replace(view.state, outcomes=first)
+            memo.model = (first, self.screening.fit(View(seen, gather(seen), self.objectives, self.limits), self.space))
+        return memo.model[1]
 
     def _raced(self, view: View, state: State, batch: int | None) -> Job | None:
         # The race begins when the outcomes of all other jobs are seen.

@@ -171,6 +171,8 @@ def _carried(
     x, y = known - known.mean(), values - values.mean()
     spread = _upper_variance(mean)
     slope = float((x @ y + PRIOR_COUNT * spread * PRIOR_SLOPE) / (x @ x + PRIOR_COUNT * spread))
+    # Of a few noisy pairs it may come out negative: then the worst would be expected to be the best.
+    slope = max(slope, 0.0)
     left = y - slope * x
     residual = float((left @ left + PRIOR_COUNT * spread / 4) / (len(y) + PRIOR_COUNT))
     unexplained = max(residual - float(noise.mean()), 0.1 * float(noise.mean()))

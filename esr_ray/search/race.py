@@ -30,10 +30,11 @@ REPEATED = 4
 
 @dataclass(frozen=True)
 class Standing:
-    """A candidate at the end of a search: its estimated value in dB with standard error, the trainings of the greatest
-    length that this rests on, and the probability that it is the best within the tolerance."""
+    """A candidate at the end of a search: the mean of its longest trainings as `measured` in dB, how many they are, its
+    estimated value in dB with standard error, and the probability that it is the best within the tolerance."""
 
     candidate: Candidate
+    measured: float
     value: float
     error: float
     trainings: int
@@ -44,11 +45,13 @@ class Standing:
 class Verdict:
     """Who won, how sure that is, and who else might have: `finalists` are ordered by estimated value, the winner first.
 
-    `noise` is the standard deviation of one training from seed to seed in dB, by its length in steps.
+    `noise` is the standard deviation of one training from seed to seed in dB, by its length in steps; where no training
+    was repeated (`repeated` is 0) it is only assumed, as a part of the spread.
     """
 
     finalists: tuple[Standing, ...]
     noise: tuple[tuple[int, float], ...]
+    repeated: int
 
     @property
     def winner(self) -> Standing:
@@ -132,6 +135,7 @@ def judge(view: View, tolerance: float) -> Verdict | None:
         tuple(
             Standing(
                 view.state.candidates[view.ids[row]],
+                float(evidence.mean[row, -1]),
                 float(found.mean[row]),
                 float(found.error[row]),
                 int(evidence.count[row, -1]),
@@ -140,6 +144,7 @@ def judge(view: View, tolerance: float) -> Verdict | None:
             for row, chance in zip(rows, probability, strict=True)
         ),
         tuple(zip(evidence.lengths, map(float, evidence.noise), strict=True)),
+        int(evidence.freedom.sum()),
     )
 
 
