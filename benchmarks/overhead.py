@@ -121,6 +121,7 @@ def search_config(candidates: int) -> Config:
         str(ROOT / "configs" / "demo.yml"),
         [
             "evolution.schedule=steady",
+            "evolution.objectives=[psnr]",
             "evolution.promotion=null",
             "evolution.race=null",
             f"evolution.num_individual={individuals}",

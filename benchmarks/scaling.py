@@ -143,14 +143,16 @@ def busy(devices: int, spans: Sequence[tuple[float, float]], last_birth: float) 
     return Busy(part(last), part(last_birth))
 
 
-def search_keys(schedule: str, individuals: int, generations: int) -> list[str]:
-    """A search with promotion, whose budget is so many generations of short trainings."""
+def search_keys(schedule: str, individuals: int, generations: int, promotion: bool = True) -> list[str]:
+    """A search, with promotion or of short trainings alone, whose budget is so many generations of short trainings."""
     return [
+        "evolution.objectives=[psnr]",
+        "evolution.predictor=null",
         f"evolution.schedule={schedule}",
         f"evolution.num_individual={individuals}",
         f"evolution.num_generation={generations}",
         f"evolution.num_elitism={max(1, individuals // 20)}",
-        f"evolution.promotion={{lengths: {LENGTHS}}}",
+        f"evolution.promotion={{lengths: {LENGTHS}}}" if promotion else "evolution.promotion=null",
         "evolution.race=null",
     ]
 
@@ -241,10 +243,10 @@ class Simulated:
         return Done(job.id, f"device {device}", "simulated", made_up(job))
 
 
-def simulate(schedule: str, devices: int, work: int, clock: Callable[[], float]) -> Simulated:
+def simulate(schedule: str, promotion: bool, devices: int, work: int, clock: Callable[[], float]) -> Simulated:
     """A search in generations of two candidates a device, whose budget is `work` short trainings a device."""
     individuals = max(4, 2 * devices)
-    config = demo_config(*search_keys(schedule, individuals, max(1, work * devices // individuals)))
+    config = demo_config(*search_keys(schedule, individuals, max(1, work * devices // individuals), promotion))
     backend = Simulated(devices, config.fast_training.steps, clock)
     with tempfile.TemporaryDirectory() as name:
         search(config, backend, RunFolder(Path(name, "run")), devices)
@@ -393,15 +395,17 @@ def simulated_part(options: argparse.Namespace) -> float:
     rows = []
     driver_ms = 0.0
     clock = time.thread_time if options.processor_time else time.perf_counter
-    for schedule in reversed(SCHEDULES):
+    for schedule, promotion in (("generational", True), ("steady", True), ("steady", False)):
         for count in options.devices:
-            say(f"simulated: {count}, {schedule}")
-            now = simulate(schedule, count, options.work, clock)
+            lengths = LENGTHS if promotion else "short ones alone"
+            say(f"simulated: {count}, {schedule}, {lengths}")
+            now = simulate(schedule, promotion, count, options.work, clock)
             driver_ms = 1e3 * now.driver_s / len(now.spans)
             last = max(ended for _, ended in now.spans)
             rows.append(
                 [
                     schedule,
+                    lengths,
                     f"{count:,}",
                     f"{len(now.spans):,}",
                     percent(now.busy.whole),
@@ -411,10 +415,19 @@ def simulated_part(options: argparse.Namespace) -> float:
                 ]
             )
     print(
-        f"\nsimulated, {SHORT_S / SPREAD**0.5:.0f} to {SHORT_S * SPREAD**0.5:.0f} s a short training, promotion to "
-        f"{LENGTHS} times the length, {options.work} short trainings a device:\n"
+        f"\nsimulated, {SHORT_S / SPREAD**0.5:.0f} to {SHORT_S * SPREAD**0.5:.0f} s a short training, "
+        f"{options.work} short trainings a device:\n"
     )
-    head = ["schedule", "devices", "jobs", "devices busy", "until the last birth", "driver, ms a job", "driver busy"]
+    head = [
+        "schedule",
+        "lengths",
+        "devices",
+        "jobs",
+        "devices busy",
+        "until the last birth",
+        "driver, ms a job",
+        "driver busy",
+    ]
     print(table(head, rows))
     return driver_ms
 

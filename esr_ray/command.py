@@ -95,7 +95,9 @@ def run_experiment(
 
     print_line(console, f"run folder: {folder.path} (needs about {checked.needed_bytes / 1e6:,.0f} MB)")
     nodes_may_join = options.address is not None
-    setup = DriverSetup(str(folder.path), config, checked.blocks, resume, retry_failed, nodes_may_join)
+    setup = DriverSetup(
+        str(folder.path), config, checked.blocks, resume, retry_failed, nodes_may_join, checked.search_notes
+    )
     with connection(options.address), watching(console) as show:
         outcome = follow(start_driver(setup), show)
     # From elsewhere the user must be told where the results are.

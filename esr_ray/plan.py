@@ -11,14 +11,16 @@ from esr_ray.config.epochs import in_steps
 from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
 from esr_ray.randomness import generator
-from esr_ray.runs.folder import RunFolder, lock
+from esr_ray.runs.folder import RunFolder, lock, stored_config
 from esr_ray.runs.record import read_history
+from esr_ray.search.state import State
 from esr_ray.space.counts import network_cost
 from esr_ray.space.reach import Reach, check_budget
 from esr_ray.space.sample import sample_genome
 from esr_ray.space.space import Space, make_space
 from esr_ray.space.user_block import BlockSource, load_user_block, read_blocks
 from esr_ray.tasks.super_resolution import PicturePlan, open_benchmarks, open_pictures, plan_pictures
+from esr_ray.training.result import NOT_MEASURED
 
 LOCK_PATIENCE_S = 3.0
 """How long a resume waits for a search that is just ending to let go of its folder."""
@@ -39,22 +41,27 @@ class Experiment:
     blocks: tuple[BlockSource, ...]
     pictures: PicturePlan | None
     """None where the pictures are on another machine."""
+    search_notes: tuple[str, ...]
+    """What to tell of the networks that the search begins or goes on with."""
     notes: tuple[str, ...]
+    """What else to tell; a run finds that again."""
     needed_bytes: int
     """Room that the run folder will need."""
 
 
 def check_experiment(config: Config, folder: RunFolder, pictures_here: bool, resume: bool) -> Experiment:
     """Check space, budget, blocks, pictures, disk and the run folder. Raises UserError, one line a fault."""
+    state = State()
     if resume:
         _check_free(folder)
         if folder.journal.exists():
-            read_history(folder.journal)
+            state = read_history(folder.journal).state
     sources = sorted(folder.blocks.glob("*.py")) if resume and folder.blocks.is_dir() else config.space.user_blocks
     for path in sources:
         load_user_block(path)
     space = make_space(config.space, config.task.scale)
     reach = None
+    search_notes: tuple[str, ...] = ()
     if config.networks:
         needed = _check_networks(config)
     else:
@@ -62,23 +69,29 @@ def check_experiment(config: Config, folder: RunFolder, pictures_here: bool, res
         # Mult-adds are outside that exact check: finding one network within both limits is.
         sample_genome(space, generator(config.seed, "check"))
         needed = _needed_bytes(config, reach)
+        search_notes = (*_founders(config, space, resume), *_left_out(folder, state, space))
+        _check_measured(folder, state, config)
     _check_disk(folder.path, needed)
-    notes = (*_founders(config, space), *(_left_out(folder, space) if resume and reach is not None else ()))
     pictures = None
+    notes: tuple[str, ...] = ()
     if pictures_here:
         pictures = plan_pictures(config)
         opened = open_pictures(pictures, config)
         config, lengths = in_steps(config, len(opened.train))
-        notes = (*notes, *pictures.notes, *opened.notes, *lengths)
+        notes = (*pictures.notes, *opened.notes, *lengths)
         open_benchmarks(pictures)
-    return Experiment(config, folder, space, reach, read_blocks(sources), pictures, notes, needed)
+    blocks = read_blocks(sources)
+    return Experiment(config, folder, space, reach, blocks, pictures, search_notes, notes, needed)
 
 
-def _founders(config: Config, space: Space) -> tuple[str, ...]:
-    """What to tell of the networks that a search begins with. Raises UserError where none of them can be used."""
+def _founders(config: Config, space: Space, resume: bool) -> tuple[str, ...]:
+    """What to tell of the networks that a search begins with. Raises UserError where none of them can be used.
+
+    A run that goes on, perhaps in another space, may have found others since.
+    """
     given = len(set(config.evolution.founders))
     held = sum(space.holds(arch) for arch in set(config.evolution.founders))
-    if given and not held:
+    if given and not held and not resume:
         raise UserError(
             f"evolution.founders: none of the {given} networks is in this space (blocks, nodes, budget); widen the "
             "space, or begin without them"
@@ -88,11 +101,8 @@ def _founders(config: Config, space: Space) -> tuple[str, ...]:
     return (f"{given} networks to begin with",) if given else ()
 
 
-def _left_out(folder: RunFolder, space: Space) -> tuple[str, ...]:
+def _left_out(folder: RunFolder, state: State, space: Space) -> tuple[str, ...]:
     """What to tell of networks of a run that a changed space does not hold. Raises UserError where it holds none."""
-    if not folder.journal.exists():
-        return ()
-    state = read_history(folder.journal).state
     trained = {state.jobs[job].candidate.id for job, outcome in state.outcomes.items() if outcome.quality is not None}
     held = sum(space.holds(state.candidates[one].arch) for one in trained)
     if trained and not held:
@@ -103,6 +113,18 @@ def _left_out(folder: RunFolder, space: Space) -> tuple[str, ...]:
     if held < len(trained):
         return (f"{len(trained) - held} of {len(trained)} trained networks are not in the changed space: left out",)
     return ()
+
+
+def _check_measured(folder: RunFolder, state: State, config: Config) -> None:
+    """Raise UserError where latency would be measured with other pictures than that of earlier networks was."""
+    if all(outcome.cost == NOT_MEASURED for outcome in state.outcomes.values()):
+        return
+    before, now = stored_config(folder).evolution.latency_size, config.evolution.latency_size
+    if before != now:
+        raise UserError(
+            f"evolution.latency_size: networks of {folder.path} were measured with {list(before)}, and others cannot "
+            f"be compared with them at {list(now)}; leave it, or begin a new run (--seed-from)"
+        )
 
 
 def _check_free(folder: RunFolder) -> None:

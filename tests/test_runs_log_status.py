@@ -63,7 +63,7 @@ def test_it_is_counted_and_said_what_happened(tmp_path):
     assert (status.phase, status.devices, status.busy) == ("search", 3, 0)
     assert (status.candidates, status.trained, status.failed) == (8, 6, 2)
     assert (status.spent, status.budget) == (80, 80)
-    (best,) = status.front
+    best = status.front[0]
     assert state.outcomes[best.id].quality.psnr_y == max(
         one.quality.psnr_y for one in state.outcomes.values() if one.quality is not None
     )

@@ -33,6 +33,7 @@ from esr_ray.search.__main__ import main
 from esr_ray.search.loop import run_search
 from esr_ray.search.make import make_algorithm
 from esr_ray.space.space import make_space
+from esr_ray.space.user_block import load_user_block
 
 PARTS = {
     "plain": {},
@@ -148,8 +149,8 @@ def test_another_seed_or_length_is_told_with_its_event(whole, purpose, number, k
     one = whole[place]
     assert line.startswith(f"the record, event {place + 1}: candidate {one.candidate} (")
     seed, steps = keys.get("seed", one.seed), keys.get("steps", one.steps)
-    assert f" for {steps} steps with seed {seed} was chosen there, and candidate " in line
-    assert f" for {one.steps} steps with seed {one.seed} is now: another version of esr_ray, " in line
+    assert f" for {steps} steps with seed {seed} as {purpose} in batch 0 was chosen there, and candidate " in line
+    assert f" for {one.steps} steps with seed {one.seed} as {purpose} in batch 0 is now: another version of " in line
 
 
 @pytest.mark.parametrize("number", [0, 7, -1])
@@ -158,8 +159,23 @@ def test_another_network_is_told_with_its_event(whole, number):
     birth = replace(whole[place].birth, genome=((1, "S_2_8_8"),) * 6, arch=("S_2_8_8",) * 6)
     line = refusal(changed(whole, place, birth=birth))
     assert line.startswith(f"the record, event {place + 1}: candidate {whole[place].candidate} (")
-    assert f"{' '.join(birth.arch)}) for {STEPS} steps with seed 0 was chosen there, and " in line
-    assert f"{' '.join(whole[place].birth.arch)}) for {STEPS} steps with seed 0 is now" in line
+    there, _, now = line.partition(" was chosen there, and ")
+    assert f": {' '.join(birth.arch)}, {birth.params:,} parameters) for {STEPS} steps" in there
+    assert f": {' '.join(whole[place].birth.arch)}, {birth.params:,} parameters) for {STEPS} steps" in now
+
+
+@pytest.mark.parametrize(
+    "keys", [{"purpose": "race"}, {"batch": 1}, {"params": 1}, {"parents": (7,)}, {"operator": "mutant"}]
+)
+def test_what_is_otherwise_is_in_the_line(whole, keys):
+    """Whatever it is, what was chosen there does not read as what is chosen now."""
+    place = place_of(whole, "birth", 3)
+    one = whole[place]
+    about = {key: value for key, value in keys.items() if key in ("purpose", "batch")}
+    birth = replace(one.birth, **{key: value for key, value in keys.items() if key not in about})
+    line = refusal(changed(whole, place, birth=birth, **about))
+    there, _, now = line.partition(" was chosen there, and ")
+    assert there.removeprefix(f"the record, event {place + 1}: ") != now.partition(" is now: ")[0]
 
 
 def test_another_candidate_that_was_promoted_is_told(whole):
@@ -229,8 +245,8 @@ def test_a_journal_of_the_format_before_is_told_in_one_line(tmp_path, monkeypatc
     with pytest.raises(UserError) as caught:
         replayed(path)
     assert str(caught.value) == (
-        f"{path}: begins in format 1, of the search before this one, whose choices cannot be made again; it can be gone "
-        "on with (--resume)"
+        f"{path}: begins in format 1, of the search before this one, whose choices cannot be made again; it can be "
+        "gone on with (--resume)"
     )
 
 
@@ -252,7 +268,9 @@ def test_the_command_says_how_many_choices_were_made_again(run, case, capsys):
     content = run.journal.read_bytes()
     assert main(["--replay", str(run.path)]) == 0
     assert capsys.readouterr().out == f"{run.path}: 12 choices made again: all the same; nothing was trained\n"
-    config = absolute_paths(check_config(case.set("evolution.num_generation", 7).content, "my.yml"))
+    # It goes on for longer, and in another space.
+    case.set("evolution.num_generation", 7).set("space.node_num", 4)
+    config = absolute_paths(check_config(case.content, "my.yml"))
     search(run.journal, config, InProcess(World()), make_space(config.space, 2))
     assert main(["--replay", str(run.path)]) == 0
     assert capsys.readouterr().out == (
@@ -275,8 +293,6 @@ def test_the_command_replays_with_the_users_own_blocks(case, capsys, block_types
     (folder.blocks / "mine.py").write_text(text)
     # The original may be gone since.
     block.unlink()
-    from esr_ray.space.user_block import load_user_block
-
     load_user_block(folder.blocks / "mine.py")
     config = absolute_paths(check_config(case.content, "my.yml"))
     state, _ = search(folder.journal, config, InProcess(World()), make_space(config.space, 2))

@@ -246,17 +246,15 @@ def test_the_stated_confidence_is_honest(noise):
 # In a search.
 
 
-def test_the_race_begins_when_all_else_has_ended():
+def races_of(schedule):
+    """Every job of a whole search, with the jobs that were under way when it was asked for; and the algorithm."""
     world = World()
-    config = make_config(5, schedule="steady", race=RACE, promotion=PROMOTION)
+    config = make_config(5, schedule=schedule, race=RACE, promotion=PROMOTION)
     algorithm = make_algorithm(config, SPACE)
-    state, under_way = State(), []
+    state, under_way, found = State(), [], []
     while True:
-        asked = algorithm.ask(state, 3 - len(under_way))
-        for job in asked:
-            if job.purpose == "race":
-                assert all(one.purpose == "race" for one in under_way)
-                assert job.steps == 30
+        for job in algorithm.ask(state, 3 - len(under_way)):
+            found.append((job, tuple(under_way), state))
             state = with_asked(state, job)
             under_way.append(job)
         if not under_way:
@@ -264,6 +262,27 @@ def test_the_race_begins_when_all_else_has_ended():
         job = under_way.pop(0)
         state = tell(state, outcome_of(job, world.fitness(job)))
     assert state.spent["race"] > 0
+    return found, algorithm
+
+
+def test_with_a_barrier_the_race_begins_when_all_else_has_ended():
+    found, _ = races_of("generational")
+    for job, under_way, _ in found:
+        if job.purpose == "race":
+            assert all(one.purpose == "race" for one in under_way)
+            assert job.steps == 30
+
+
+def test_without_a_barrier_the_race_fills_devices_and_leaves_to_promotions_what_is_theirs():
+    found, algorithm = races_of("steady")
+    purposes = [job.purpose for job, _, _ in found]
+    assert "birth" not in purposes[purposes.index("race") :]
+    # It did begin while others were under way.
+    assert any(one.purpose != "race" for job, under_way, _ in found if job.purpose == "race" for one in under_way)
+    for job, under_way, state in found:
+        if job.purpose == "race" and any(one.purpose != "race" for one in under_way):
+            share = algorithm.budget.total_steps * algorithm.budget.race_share
+            assert state.spent.get("race", 0) + job.steps <= share + 1e-9
 
 
 def undecided_and_decided(schedule):

@@ -34,6 +34,7 @@ PARTS = {
     "plain": (4, {}),
     "promotion": (7, {"promotion": PROMOTION}),
     "race": (6, {"race": SURE}),
+    "predictor": (9, {"predictor": "ridge"}),
     "all": (11, {"promotion": PROMOTION, "race": SURE, "objectives": ["psnr", "mult_adds"]}),
 }
 
@@ -83,7 +84,7 @@ def test_killed_after_any_event_it_goes_on_to_the_same_search(fresh, schedule, p
     whole, expected = whole_search(fresh, config, backend)
     lines = whole.read_bytes().splitlines(keepends=True)
     # A search in which something of each kind happens.
-    assert expected.spent.keys() == {"birth", *PARTS[parts][1]} - {"objectives"}
+    assert expected.spent.keys() == {"birth", *PARTS[parts][1]} - {"objectives", "predictor"}
     assert expected.failed
     if schedule is in_generations:
         assert any(b'"lost"' in line for line in lines)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esr_ray.config.schema import CosineSchedule, MultiStepSchedule, TrainingConfig
-from esr_ray.training.schedule import learning_rates
+from esr_ray.training.schedule import learning_rates, of_length
 
 
 def cosine(steps, warmup, rate=1e-3):
@@ -54,3 +54,42 @@ def test_multistep_multiplies_from_each_milestone_on():
 
 def test_milestones_after_the_last_step_do_nothing():
     np.testing.assert_array_equal(multistep(3, (3, 100), 0.1), np.full(3, 1e-3, np.float32))
+
+
+# Another length.
+
+
+def of_milestones(steps, *milestones):
+    schedule = MultiStepSchedule(type="multistep", milestones=milestones, gamma=0.5)
+    return TrainingConfig(steps=steps, schedule=schedule)
+
+
+@given(st.integers(1, 400), st.integers(1, 400), st.lists(st.integers(1, 500), min_size=1, max_size=5, unique=True))
+def test_milestones_move_with_the_length(steps, longer, milestones):
+    training = of_length(of_milestones(steps, *sorted(milestones)), longer)
+    assert training.steps == longer
+    moved = training.schedule.milestones
+    assert list(moved) == sorted(set(moved))
+    assert {max(1, round(one * longer / steps)) for one in milestones} == set(moved)
+    # What is written down can be read again.
+    assert TrainingConfig.model_validate_json(training.model_dump_json()) == training
+    assert learning_rates(training).shape == (longer,)
+
+
+def test_a_longer_training_has_the_same_part_at_each_rate():
+    rates = learning_rates(of_length(of_milestones(40, 20, 30), 400))
+    for place, rate in ((0, 1), (199, 1), (200, 0.5), (299, 0.5), (300, 0.25), (399, 0.25)):
+        assert rates[place] == pytest.approx(1e-4 * rate)
+
+
+def test_a_warm_up_stays_as_long_as_it_was():
+    training = TrainingConfig(steps=40, schedule=CosineSchedule(type="cosine", warmup_steps=5))
+    longer = of_length(training, 400)
+    assert longer.schedule == training.schedule
+    np.testing.assert_array_equal(learning_rates(longer)[:5], learning_rates(training)[:5])
+    assert learning_rates(longer)[399] < learning_rates(training)[39]
+
+
+def test_the_same_length_changes_nothing():
+    for training in (of_milestones(40, 20, 30), TrainingConfig(steps=40)):
+        assert of_length(training, 40) == training

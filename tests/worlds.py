@@ -129,11 +129,14 @@ class InProcess:
         self.queue += jobs
         self.submitted += [job.id for job in jobs]
 
-    def next_event(self, timeout_s):
+    def live(self):
         if self.events == 0:
             raise Killed
         if self.events is not None:
             self.events -= 1
+
+    def next_event(self, timeout_s):
+        self.live()
         if (not self.queue and not self.running) or self.random.random() < 0.1:
             return None
         if self.queue and len(self.running) < self.devices and (not self.running or self.random.random() < 0.7):
@@ -158,6 +161,7 @@ class FirstInFirstOut(InProcess):
     """A backend whose results come in the order of submission."""
 
     def next_event(self, timeout_s):
+        self.live()
         if self.queue and len(self.running) < self.devices:
             job = self.queue.pop(0)
             self.running.append(job)

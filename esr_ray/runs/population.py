@@ -11,7 +11,7 @@ from esr_ray.runs.events import Event, Failed, Finished, Notice
 from esr_ray.runs.folder import RunFolder, write_atomically
 from esr_ray.runs.history import History
 from esr_ray.search.algorithm import Algorithm
-from esr_ray.search.front import front_rows
+from esr_ray.search.front import front_rows, shown_view
 from esr_ray.search.job import Candidate
 from esr_ray.search.state import State
 from esr_ray.space.genome import genome_to_json
@@ -49,7 +49,12 @@ def front_json(algorithm: Algorithm, state: State) -> str:
     rows = [
         {key: value for key, value in asdict(row).items() if value is not None} for row in front_rows(algorithm, state)
     ]
-    return json.dumps({"objectives": [one.name for one in algorithm.objectives], "front": rows}, indent=2) + "\n"
+    return (
+        json.dumps(
+            {"objectives": [one.name for one in shown_view(algorithm, state).objectives], "front": rows}, indent=2
+        )
+        + "\n"
+    )
 
 
 def _individual(history: History, candidate: Candidate) -> dict[str, Any]:

@@ -87,7 +87,9 @@ def _recorded(event: Asked, state: State, where: str) -> Job:
 
 
 def _words(job: Job) -> str:
+    one = job.candidate
+    of_parents = f" of {', '.join(map(str, one.parents))}" if one.parents else ""
     return (
-        f"candidate {job.candidate.id} ({job.candidate.operator}: {' '.join(job.candidate.arch)}) for {job.steps} "
-        f"steps with seed {job.seed}"
+        f"candidate {one.id} ({one.operator}{of_parents}: {' '.join(one.arch)}, {one.params:,} parameters) for "
+        f"{job.steps} steps with seed {job.seed} as {job.purpose} in batch {job.batch}"
     )

@@ -10,7 +10,7 @@ from typing import Any
 from esr_ray.runs.folder import FINAL
 from esr_ray.runs.history import History
 from esr_ray.search.algorithm import Algorithm
-from esr_ray.search.front import FrontRow, front_rows, row_of
+from esr_ray.search.front import FrontRow, front_rows, row_of, shown_view
 from esr_ray.search.race import Standing, Verdict
 from esr_ray.search.state import State
 
@@ -40,10 +40,9 @@ def verdict_lines(algorithm: Algorithm, state: State) -> list[str]:
     if verdict is None:
         return []
     lines = []
-    if len(algorithm.objectives) > 1:
-        names = " against ".join(one.name for one in algorithm.objectives)
-        lines.append(f"front of {names}:")
-        lines += [f"  {_front_line(row)}" for row in front_rows(algorithm, state)]
+    names = " against ".join(one.name for one in shown_view(algorithm, state).objectives)
+    lines.append(f"front of {names}:")
+    lines += [f"  {_front_line(row)}" for row in front_rows(algorithm, state)]
     winner, others = verdict.winner, verdict.finalists[1 : 1 + RUNNERS_UP]
     noise = ", ".join(f"{error:.3f} dB at {steps:,} steps" for steps, error in verdict.noise)
     if not verdict.repeated:

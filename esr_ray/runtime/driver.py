@@ -71,7 +71,8 @@ LOCK_PATIENCE_S = 10.0
 class DriverSetup:
     """What a run is started or resumed with. `path` is the run folder, on the driver's node.
 
-    `nodes_may_join`: Ray is a cluster that was there before, not this machine alone.
+    `nodes_may_join`: Ray is a cluster that was there before, not this machine alone. `notes` are what to tell of the
+    networks that the search begins or goes on with.
     """
 
     path: str
@@ -80,6 +81,7 @@ class DriverSetup:
     resume: bool
     retry_failed: bool
     nodes_may_join: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,7 @@ class Driver:
         plan = with_checksums(plan, pictures)
         self._cache_dir = cache_dir(plan)
         config, lengths = in_steps(config, len(pictures.train))
-        for note in (*plan.notes, *pictures.notes, *lengths):
+        for note in (*self.setup.notes, *plan.notes, *pictures.notes, *lengths):
             record.tell(Said(note))
         bicubic = mean_quality([one.quality for one in measure_bicubic(pictures.validation, config.task.scale)])
         record.tell(BicubicMeasured(bicubic.psnr_y))

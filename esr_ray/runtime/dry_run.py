@@ -46,7 +46,7 @@ def print_plan(experiment: Experiment, address: str | None, console: Console) ->
     say = partial(print_line, console)
 
     config = experiment.config
-    for line in (*_to_train(experiment), *experiment.notes):
+    for line in (*_to_train(experiment), *experiment.search_notes, *experiment.notes):
         say(line)
     say(f"disk: about {experiment.needed_bytes / 1e6:,.0f} MB in {experiment.folder.path}")
     with connection(address):

@@ -149,7 +149,12 @@ class Algorithm:
     def births(self) -> int:
         """Candidates that the budget is good for."""
         cost = self.budget.birth_steps if self.promotion is None else self.promotion.steps_of_birth
-        return int(self.budget.total_steps * (1 - self.budget.race_share) / cost + 1e-9)
+        return int(self._before_race / cost + 1e-9)
+
+    @property
+    def _before_race(self) -> float:
+        """Steps for all but the race."""
+        return self.budget.total_steps * (1 - self.budget.race_share)
 
     # The plan of a batch: what is due first, then what is new, and the race at the end.
 
@@ -163,7 +168,7 @@ class Algorithm:
         if due is None:
             return None
         candidate, steps = due
-        left = self.budget.total_steps * (1 - self.budget.race_share) - state.spent_steps
+        left = self._before_race - (state.spent_steps - state.spent.get("race", 0))
         return Job(state.next_job, candidate, steps, self.seed, "promotion", batch) if steps <= left else None
 
     def _born(self, view: View, state: State, batch: int) -> Job | None:
@@ -218,11 +223,18 @@ class Algorithm:
         return memo.model[1]
 
     def _raced(self, view: View, state: State, batch: int | None) -> Job | None:
-        # The race begins when the outcomes of all other jobs are seen.
         unseen = _unseen(state, batch)
-        if self.race is None or any(job.purpose != "race" for job in unseen):
+        if self.race is None:
             return None
-        if self.race.steps > self.budget.total_steps - state.spent_steps:
+        # With a barrier the race begins when the outcomes of all other jobs are seen; without one it fills devices that
+        # would wait for them.
+        others = any(job.purpose != "race" for job in unseen)
+        if batch is not None and others:
+            return None
+        # What promotions may still need is left to them.
+        spent = state.spent.get("race", 0)
+        kept = max(self._before_race, state.spent_steps - spent) if others else state.spent_steps - spent
+        if self.race.steps > self.budget.total_steps - kept - spent:
             return None
         due = self.race.next(view, state, self.seed, unseen)
         return None if due is None else Job(state.next_job, due[0], self.race.steps, due[1], "race", batch or 0)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from esr_ray.search.algorithm import Algorithm
+from esr_ray.search.objectives import OBJECTIVES
 from esr_ray.search.pareto import knee, spread_over
 from esr_ray.search.ranking import View, finite
 from esr_ray.search.state import State
@@ -34,16 +35,24 @@ class FrontRow:
 
 
 def front_rows(algorithm: Algorithm, state: State) -> tuple[FrontRow, ...]:
-    """The non-dominated networks by what is known, the best in PSNR first; with PSNR alone as objective, the best one.
+    """The non-dominated networks by what is known, the best in PSNR first.
 
     The network that won the race is always among them.
     """
-    view = algorithm.view(state)
+    view = shown_view(algorithm, state)
     ids = set(view.front)
     verdict = algorithm.verdict(state)
     if verdict is not None:
         ids.add(verdict.winner.candidate.id)
     return tuple(sorted((row_of(view, one) for one in ids), key=lambda row: (-row.psnr, row.id)))
+
+
+def shown_view(algorithm: Algorithm, state: State) -> View:
+    """What is known, with the objectives that a front is shown of: beside a single one there are mult-adds."""
+    view = algorithm.view(state)
+    if len(view.objectives) > 1:
+        return view
+    return replace(view, objectives=(*view.objectives, OBJECTIVES["mult_adds"]))
 
 
 def row_of(view: View, candidate_id: int) -> FrontRow:
@@ -76,7 +85,7 @@ def chosen(algorithm: Algorithm, state: State, which: str) -> tuple[int, ...]:
     if verdict is None:
         return ()
     best = verdict.winner.candidate.id
-    view = algorithm.view(state)
+    view = shown_view(algorithm, state)
     front = [*view.front]
     if which == "best" or len(front) < 2:
         return (best,)

@@ -102,7 +102,7 @@ def _cost(name: str, arch: Arch, space: Space) -> float:
 
 
 def learnt_from(outcomes: int) -> int:
-    """How many of so many outcomes (the first ones) are learnt from: the largest number of a row in which each is GROWTH
+    """How many of so many outcomes (the first ones) are learnt from: the largest of a row in which each is GROWTH
     times the one before."""
     if outcomes <= LEAST:
         return outcomes
