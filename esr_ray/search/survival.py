@@ -1,4 +1,4 @@
-"""Which candidates may be parents: the best, the youngest, or the last generation beside an archive of the best."""
+"""Which candidates may be parents: the best of all, or the last generation beside an archive of the best."""
 
 from __future__ import annotations
 
@@ -23,17 +23,6 @@ class Best:
 
     def pool(self, view: View) -> tuple[Individual, ...]:
         return view.best(self.size)
-
-
-@dataclass(frozen=True)
-class Youngest:
-    """The youngest, however good (ageing, Real et al. 2019): luck in a short training is forgotten."""
-
-    size: int
-
-    def pool(self, view: View) -> tuple[Individual, ...]:
-        youngest = set(sorted(view.ids)[-self.size :])
-        return view.individuals(row for row in view.order if view.ids[row] in youngest)
 
 
 @dataclass(frozen=True)
