@@ -1,5 +1,7 @@
 """A predictor ranks networks that it has not seen, and of the children the one that it thinks best is trained."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -7,6 +9,7 @@ from strategies import small_space
 from worlds import SPACE, make_config, number, simulated, view_of
 
 from esr_ray.metrics import Quality
+from esr_ray.search.growing import growing
 from esr_ray.search.job import Candidate, Job, Outcome
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.pareto import fronts
@@ -85,7 +88,7 @@ def test_networks_that_are_all_alike_in_value_can_be_learnt_from(predictor):
     """All features or values the same: nothing is a number divided by nothing."""
     state = view(networks(20), noise=0).state
     same = {job: Outcome(job, Quality(30.0, 28.0, 0.9)) for job in state.outcomes}
-    seen = view_of(State(**{**vars(state), "outcomes": same}))
+    seen = view_of(replace(state, outcomes=growing(same)))
     predicted = Screening(predictor, 10).fit(seen, WIDE)(feature_matrix(list(networks(30)), WIDE))
     np.testing.assert_allclose(predicted, 30.0, atol=0.02)
 

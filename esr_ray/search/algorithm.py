@@ -14,6 +14,7 @@ from threading import RLock
 from esr_ray.randomness import generator
 from esr_ray.search.breeding import Breeding, Child, new_children, random_child
 from esr_ray.search.evidence import Gatherer, gather
+from esr_ray.search.growing import Growing, growing
 from esr_ray.search.job import Candidate, Job, Outcome
 from esr_ray.search.objectives import OBJECTIVES, Objective
 from esr_ray.search.predictor import Model, Screening, learnt_from
@@ -47,7 +48,7 @@ class _Memo:
     batch: tuple[int, Mapping[int, Outcome], View] | None = None
     gather_now: Gatherer = field(default_factory=Gatherer)
     gather_batch: Gatherer = field(default_factory=Gatherer)
-    fitted: dict[int, Candidate] = field(default_factory=dict)
+    fitted: Growing[int, Candidate] = field(default_factory=Growing)
     unlike: dict[int, Candidate | None] = field(default_factory=dict)
     model: tuple[Mapping[int, Outcome], Model | None] | None = None
     lock: RLock = field(default_factory=RLock)
@@ -124,22 +125,22 @@ class Algorithm:
 
     def _seen(self, state: State, gatherer: Gatherer) -> View:
         memo = self._memo
-        if not memo.fitted.items() <= state.candidates.items():
+        if not state.candidates.goes_on_from(memo.fitted):
             # Another search has other candidates of these ids.
-            memo.fitted, memo.unlike = {}, {}
-        for one in [one for one in state.candidates if one not in memo.fitted]:
+            memo.fitted, memo.unlike = Growing(), {}
+        for one in state.candidates.after(len(memo.fitted)):
             candidate = state.candidates[one]
             genome = fitted_genome(candidate.genome, self.space, generator(self.seed, "fitted", one))
             if genome != candidate.genome:
                 memo.unlike[one] = None if genome is None else replace(candidate, genome=genome)
-            memo.fitted[one] = candidate
+        memo.fitted = state.candidates
         if memo.unlike:
             kept = {key: memo.unlike.get(key, one) for key, one in state.candidates.items()}
             outcomes = {
                 job: one for job, one in state.outcomes.items() if kept[state.jobs[job].candidate.id] is not None
             }
             candidates = {key: one for key, one in kept.items() if one is not None}
-            state = replace(state, candidates=candidates, outcomes=outcomes)
+            state = replace(state, candidates=growing(candidates), outcomes=growing(outcomes))
         return View(state, gatherer.gather(state), self.objectives, self.limits)
 
     def verdict(self, state: State) -> Verdict | None:
@@ -215,7 +216,7 @@ class Algorithm:
         if self.screening is None:
             return None
         outcomes = view.state.outcomes
-        first = dict(islice(outcomes.items(), learnt_from(len(outcomes))))
+        first = growing(dict(islice(outcomes.items(), learnt_from(len(outcomes)))))
         memo = self._memo
         if memo.model is None or memo.model[0] != first:
             seen = replace(view.state, outcomes=first)
@@ -242,13 +243,13 @@ class Algorithm:
 
 def _known_before(outcomes: Mapping[int, Outcome], state: State, batch: int) -> bool:
     """Whether these are the outcomes of all jobs before a batch that have one."""
-    of_batch = takewhile(lambda job: job.batch >= batch, reversed(state.jobs.values()))
+    of_batch = takewhile(lambda job: job.batch >= batch, map(state.jobs.__getitem__, reversed(state.jobs)))
     since = sum(job.id in state.outcomes for job in of_batch)
-    return len(outcomes) == len(state.outcomes) - since and outcomes.items() <= state.outcomes.items()
+    return len(outcomes) == len(state.outcomes) - since and state.outcomes.goes_on_from(outcomes)
 
 
 def _unseen(state: State, batch: int | None) -> list[Job]:
     """Jobs whose outcomes a choice of this batch does not see: those pending, and with a barrier all of the batch."""
     if batch is None:
         return [state.jobs[job] for job in sorted(state.pending)]
-    return list(takewhile(lambda job: job.batch >= batch, reversed(state.jobs.values())))
+    return list(takewhile(lambda job: job.batch >= batch, map(state.jobs.__getitem__, reversed(state.jobs))))

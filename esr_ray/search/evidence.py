@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esr_ray.metrics import Quality
+from esr_ray.search.growing import Growing
 from esr_ray.search.job import Outcome
 from esr_ray.search.state import State
 
@@ -68,7 +69,7 @@ class Gatherer:
         self._begin()
 
     def _begin(self) -> None:
-        self._seen: dict[int, Outcome] = {}
+        self._seen: Growing[int, Outcome] = Growing()
         self._ids: list[int] = []
         self._row_of: dict[int, int] = {}
         self._lengths: tuple[int, ...] = ()
@@ -113,11 +114,13 @@ class Gatherer:
             self._freedom[column] += 1
         self._count[row, column], self._mean[row, column] = count, mean
 
-    def _new(self, outcomes: dict[int, Outcome]) -> list[int]:
+    def _new(self, outcomes: Growing[int, Outcome]) -> list[int]:
         """Jobs whose outcomes were not looked at yet; all, where these do not go on from those before."""
-        if not self._seen.items() <= outcomes.items():
+        if not outcomes.goes_on_from(self._seen):
             self._begin()
-        new = [job for job in outcomes if job not in self._seen]
+        # In the order of the jobs, as with a barrier, the new ones need not be the last.
+        last = outcomes.after(len(self._seen))
+        new = last if not any(job in self._seen for job in last) else [job for job in outcomes if job not in self._seen]
         self._seen = outcomes
         return new
 

@@ -52,7 +52,7 @@ class Generational:
         if any(state.jobs[job].batch < batch for job in state.pending):
             # One that had failed is tried again.
             return None
-        asked = list(takewhile(lambda job: job.batch == batch, reversed(state.jobs.values())))
+        asked = list(takewhile(lambda job: job.batch == batch, map(state.jobs.__getitem__, reversed(state.jobs))))
         room = self.size - sum(job.purpose != "promotion" for job in asked)
         job = plan(state, batch, room) if room > 0 else None
         if job is not None or state.pending or not asked:

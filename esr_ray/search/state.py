@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from esr_ray.search.growing import Growing, growing
 from esr_ray.search.job import Candidate, Job, Outcome, Purpose
 from esr_ray.space.counts import Arch
 
@@ -24,13 +25,13 @@ class State:
     first), and `births_there` the births in it.
     """
 
-    candidates: Mapping[int, Candidate] = field(default_factory=dict)
-    jobs: dict[int, Job] = field(default_factory=dict)
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    candidates: Growing[int, Candidate] = field(default_factory=Growing)
+    jobs: Growing[int, Job] = field(default_factory=Growing)
+    outcomes: Growing[int, Outcome] = field(default_factory=Growing)
     pending: frozenset[int] = frozenset()
     failed: frozenset[int] = frozenset()
-    known: Mapping[Arch, int] = field(default_factory=dict)
-    jobs_of: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    known: Growing[Arch, int] = field(default_factory=Growing)
+    jobs_of: Growing[int, tuple[int, ...]] = field(default_factory=Growing)
     spent: Mapping[Purpose, int] = field(default_factory=dict)
     promoted: Mapping[int, int] = field(default_factory=dict)
     births: int = 0
@@ -55,8 +56,8 @@ def with_asked(state: State, job: Job) -> State:
     if candidates.get(candidate.id, candidate) != candidate:
         raise ValueError(f"job {job.id} is of another candidate {candidate.id} than those before it")
     if candidate.id not in candidates:
-        candidates = {**candidates, candidate.id: candidate}
-        known = {**known, candidate.arch: candidate.id}
+        candidates = candidates.plus(candidate.id, candidate)
+        known = known.plus(candidate.arch, candidate.id)
     promoted = state.promoted
     if job.purpose == "promotion":
         promoted = {**promoted, job.steps: promoted.get(job.steps, 0) + 1}
@@ -65,8 +66,8 @@ def with_asked(state: State, job: Job) -> State:
         state,
         candidates=candidates,
         known=known,
-        jobs={**state.jobs, job.id: job},
-        jobs_of={**state.jobs_of, candidate.id: (*state.jobs_of.get(candidate.id, ()), job.id)},
+        jobs=state.jobs.plus(job.id, job),
+        jobs_of=state.jobs_of.plus(candidate.id, (*state.jobs_of.get(candidate.id, ()), job.id)),
         pending=state.pending | {job.id},
         promoted=promoted,
         spent={**state.spent, job.purpose: state.spent.get(job.purpose, 0) + job.steps},
@@ -84,7 +85,7 @@ def tell(state: State, outcome: Outcome) -> State:
         raise ValueError(f"job {outcome.job} is not under way: it was never asked for, or has ended before")
     return replace(
         state,
-        outcomes={**state.outcomes, outcome.job: outcome},
+        outcomes=state.outcomes.plus(outcome.job, outcome),
         pending=state.pending - {outcome.job},
         failed=state.failed | {outcome.job} if outcome.failed else state.failed,
     )
@@ -97,7 +98,7 @@ def with_retried(state: State, job: int) -> State:
     """
     if job not in state.failed:
         raise ValueError(f"job {job} has not failed: it cannot be tried again")
-    rest = {key: value for key, value in state.outcomes.items() if key != job}
+    rest = growing({key: value for key, value in state.outcomes.items() if key != job})
     return replace(
         state, outcomes=rest, pending=state.pending | {job}, failed=state.failed - {job}, retries=state.retries + 1
     )
@@ -109,4 +110,4 @@ def before_batch(state: State, batch: int) -> State:
     Candidates and jobs of the batch itself are there (they must not be proposed again), their outcomes are not.
     """
     earlier = {job: state.outcomes[job] for job in sorted(state.outcomes) if state.jobs[job].batch < batch}
-    return replace(state, outcomes=earlier)
+    return replace(state, outcomes=growing(earlier))
