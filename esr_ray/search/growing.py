@@ -53,6 +53,9 @@ class Growing(Mapping[K, V]):
         """This mapping with one entry more, or with another value for a key that it has."""
         entries = self._entries
         place = entries.places.get(key)
+        if place == self._size and entries.values[place] == value:
+            # Another mapping has added the same: the search asks for a job, then its record tells of it.
+            return Growing(entries, self._size + 1)
         if len(entries.keys) > self._size or place is not None:
             # Another history has gone on from here, or an old entry changes: from here on it is one of its own.
             entries = _Entries(entries.keys[: self._size], entries.values[: self._size])

@@ -17,8 +17,8 @@ from esr_ray.space.genome import Genome
 from esr_ray.space.sample import genome_of
 from esr_ray.space.space import Space
 
-POOL_GENERATIONS = 2
-"""Without generations as many of the best are parents as individuals in so many of them."""
+POOL_GENERATIONS, LARGEST_POOL = 2, 128
+"""Without generations as many of the best are parents as individuals in so many of them, and not more than that."""
 
 
 def make_algorithm(config: Config, space: Space) -> Algorithm:
@@ -35,7 +35,7 @@ def make_algorithm(config: Config, space: Space) -> Algorithm:
         schedule, survival = Generational(size), EliteAndChildren(elite, size)
         breeding = PaperBreeding(size, elite, evolution.mutation_rate, selection)
     else:
-        schedule, survival = Steady(), Best(POOL_GENERATIONS * size)
+        schedule, survival = Steady(), Best(min(POOL_GENERATIONS * size, LARGEST_POOL))
         breeding = MixedBreeding(evolution.mutation_rate, selection)
     promotion = None
     longest = steps
