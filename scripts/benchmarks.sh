@@ -26,7 +26,7 @@ run benchmarks/fitness.py configs/demo.yml --genomes 8 --seeds 2 --longer 2 "${q
 if [ -e benchmarks/search_table.jsonl.xz ]; then
     run benchmarks/search.py --seeds 8 --budgets 160 --contenders 'random search' "reference's loop" 'ours, all' "$@"
 else
-    echo "benchmarks/search.py: left out, there is no table (benchmarks/search_table.py makes it)"
+    echo "benchmarks/search.py: left out, there is no table yet (search_table.py makes it)"
 fi
 echo
 echo "done after $SECONDS s in all"
