@@ -21,8 +21,7 @@ class State:
     `outcomes` is by job, in the order told; `pending` are the jobs that have none, `failed` those that failed. `known`
     has the candidate of each network, `jobs_of` the jobs of each candidate, `spent` the steps of all jobs that were
     asked for by purpose, `promoted` how many were promoted to each length, `births` how many candidates were born,
-    `retries` how often a failed job was to be tried again, `last_batch` the batch of the last job (-1 before the
-    first), and `births_there` the births in it.
+    `last_batch` the batch of the last job (-1 before the first), and `births_there` the births in it.
     """
 
     candidates: Growing[int, Candidate] = field(default_factory=Growing)
@@ -35,7 +34,6 @@ class State:
     spent: Mapping[Purpose, int] = field(default_factory=dict)
     promoted: Mapping[int, int] = field(default_factory=dict)
     births: int = 0
-    retries: int = 0
     last_batch: int = -1
     births_there: int = 0
     next_candidate: int = 0
@@ -99,9 +97,7 @@ def with_retried(state: State, job: int) -> State:
     if job not in state.failed:
         raise ValueError(f"job {job} has not failed: it cannot be tried again")
     rest = growing({key: value for key, value in state.outcomes.items() if key != job})
-    return replace(
-        state, outcomes=rest, pending=state.pending | {job}, failed=state.failed - {job}, retries=state.retries + 1
-    )
+    return replace(state, outcomes=rest, pending=state.pending | {job}, failed=state.failed - {job})
 
 
 def before_batch(state: State, batch: int) -> State:
