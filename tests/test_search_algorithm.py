@@ -12,6 +12,7 @@ from strategies import small_space
 from worlds import STEPS, TWELVE, make_config, number, outcome_of, simulated
 
 from esr_ray.config.schema import SpaceConfig
+from esr_ray.search.algorithm import first_of
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.state import State, tell, with_asked
 from esr_ray.space.counts import mult_adds_720p
@@ -285,3 +286,16 @@ print(sorted({{name.partition(".")[0] for name in sys.modules}} & {{"mindspore",
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "['numpy']"
+
+
+@given(st.integers(0, 10**6), st.integers(1, 1000))
+def test_of_many_outcomes_nearly_all_are_looked_at(outcomes, parts):
+    first = first_of(outcomes, parts)
+    assert outcomes - outcomes / parts <= first <= outcomes
+    assert first <= first_of(outcomes + 1, parts)
+    if outcomes < 2 * parts:
+        assert first == outcomes
+
+
+def test_of_many_outcomes_new_ones_are_looked_at_seldom():
+    assert len({first_of(outcomes, 500) for outcomes in range(64_000)}) < 6_000

@@ -17,7 +17,7 @@ from esr_ray.search.evidence import Gatherer, gather
 from esr_ray.search.growing import Growing, growing
 from esr_ray.search.job import Candidate, Job, Outcome
 from esr_ray.search.objectives import OBJECTIVES, Objective
-from esr_ray.search.predictor import Model, Screening, learnt_from
+from esr_ray.search.predictor import Model, Screening
 from esr_ray.search.promotion import Promotion
 from esr_ray.search.race import Race, Verdict, judge
 from esr_ray.search.ranking import View
@@ -28,6 +28,11 @@ from esr_ray.space.counts import mult_adds_720p
 from esr_ray.space.genome import Genome, decode
 from esr_ray.space.sample import fitted_genome
 from esr_ray.space.space import Space
+
+SEEN_PARTS = 500
+"""Without a barrier a choice may not see the last of so many parts of the outcomes yet: it sees all of up to 1,000."""
+LEARNT_PARTS = 10
+"""A predictor need not have learnt from the last of so many parts of the outcomes: it does not for each new one."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,9 @@ class Budget:
 
 @dataclass
 class _Memo:
-    """What was worked out last: the view of all that is known and that of what was known before a batch, what gathers
-    their evidence, and the candidates as this space has them (`unlike`: those that it has otherwise, or not at all)."""
+    """What was worked out last: the views of all that is known, of what was known before a batch, and of the first
+    outcomes, what gathers their evidence, and the candidates as this space has them (`unlike`: those that it has
+    otherwise, or not at all)."""
 
     now: tuple[Mapping[int, Outcome], View] | None = None
     batch: tuple[int, Mapping[int, Outcome], View] | None = None
@@ -50,7 +56,8 @@ class _Memo:
     gather_batch: Gatherer = field(default_factory=Gatherer)
     fitted: Growing[int, Candidate] = field(default_factory=Growing)
     unlike: dict[int, Candidate | None] = field(default_factory=dict)
-    model: tuple[Mapping[int, Outcome], Model | None] | None = None
+    early: tuple[Growing[int, Outcome], View] | None = None
+    model: tuple[Growing[int, Outcome], Model | None] | None = None
     lock: RLock = field(default_factory=RLock)
 
 
@@ -159,10 +166,30 @@ class Algorithm:
 
     # The plan of a batch: what is due first, then what is new, and the race at the end.
 
-    def _plan(self, state: State, batch: int | None, room: int | None) -> Job | None:
-        view = self.view(state, batch)
-        number = 0 if batch is None else batch
-        return self._promoted(view, state, number) or self._born(view, state, number) or self._raced(view, state, batch)
+    def _plan(self, state: State, batch: int | None) -> Job | None:
+        if batch is not None:
+            view = self.view(state, batch)
+            due = self._promoted(view, state, batch) or self._born(view, state, batch)
+            return due or self._raced(view, state, batch)
+        early = self._early_view(state)
+        due = self._promoted(early, state, 0) or self._born(early, state, 0)
+        if due is None:
+            view = self.view(state)
+            due = self._promoted(view, state, 0) or self._raced(view, state, None)
+        return due
+
+    def _early_view(self, state: State) -> View:
+        """What choices without a barrier see while there is much to do: nearly all outcomes. To look at each new one
+        would make a search quadratic in its length, and the driver of a thousand devices late."""
+        outcomes, memo = state.outcomes, self._memo
+        number = first_of(len(outcomes), SEEN_PARTS)
+        with memo.lock:
+            if number == len(outcomes):
+                memo.early = (outcomes, self.view(state))
+            elif memo.early is None or len(memo.early[0]) != number or not outcomes.goes_on_from(memo.early[0]):
+                first = growing(dict(islice(outcomes.items(), number)))
+                memo.early = (first, self._seen(replace(state, outcomes=first), Gatherer()))
+            return memo.early[1]
 
     def _promoted(self, view: View, state: State, batch: int) -> Job | None:
         due = self.promotion.next(view, state) if self.promotion is not None else None
@@ -216,9 +243,10 @@ class Algorithm:
         if self.screening is None:
             return None
         outcomes = view.state.outcomes
-        first = growing(dict(islice(outcomes.items(), learnt_from(len(outcomes)))))
+        number = first_of(len(outcomes), LEARNT_PARTS)
         memo = self._memo
-        if memo.model is None or memo.model[0] != first:
+        if memo.model is None or len(memo.model[0]) != number or not outcomes.goes_on_from(memo.model[0]):
+            first = growing(dict(islice(outcomes.items(), number)))
             seen = replace(view.state, outcomes=first)
             memo.model = (first, self.screening.fit(View(seen, gather(seen), self.objectives, self.limits), self.space))
         return memo.model[1]
@@ -239,6 +267,14 @@ class Algorithm:
             return None
         due = self.race.next(view, state, self.seed, unseen)
         return None if due is None else Job(state.next_job, due[0], self.race.steps, due[1], "race", batch or 0)
+
+
+def first_of(outcomes: int, parts: int) -> int:
+    """How many of so many outcomes (the first ones) are looked at: all but a `parts`-th part at most, the number of
+    which stays the same while that many more come. So a search looks at them anew a number of times that grows with
+    the logarithm of its length."""
+    step = 2 ** max(0, (outcomes // parts).bit_length() - 1)
+    return outcomes - outcomes % step
 
 
 def _known_before(outcomes: Mapping[int, Outcome], state: State, batch: int) -> bool:

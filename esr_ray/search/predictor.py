@@ -17,8 +17,6 @@ from esr_ray.space.space import Space
 
 LEAST = 16
 """Trained candidates before which nothing is predicted."""
-GROWTH = 1.1
-"""Learnt anew when so many times as many outcomes are known: not for each child of a thousand devices."""
 
 Model = Callable[[Floats], Floats]
 """Values (k,) of networks by their features (k, F)."""
@@ -99,14 +97,3 @@ class Screening:
 def _cost(name: str, arch: Arch, space: Space) -> float:
     cost = space.cost(arch)
     return float(cost.params if name == "params" else mult_adds_720p(cost, space.scale))
-
-
-def learnt_from(outcomes: int) -> int:
-    """How many of so many outcomes (the first ones) are learnt from: the largest of a row in which each is GROWTH
-    times the one before."""
-    if outcomes <= LEAST:
-        return outcomes
-    number = LEAST
-    while (larger := max(number + 1, int(GROWTH * number))) <= outcomes:
-        number = larger
-    return number

@@ -13,9 +13,9 @@ from esr_ray.search.state import State
 class Plan(Protocol):
     """Chooses the next job."""
 
-    def __call__(self, state: State, batch: int | None, room: int | None) -> Job | None:
-        """The next job of a batch, chosen by the outcomes of those before it (None: by all outcomes there are); at most
-        `room` more births or trainings of a race may be in it. None where nothing is left to do."""
+    def __call__(self, state: State, batch: int | None) -> Job | None:
+        """The next job of a batch, chosen by the outcomes of those before it (None: by the outcomes that there are).
+        None where nothing is left to do."""
 
 
 class Schedule(Protocol):
@@ -34,7 +34,7 @@ class Steady:
     told."""
 
     def next(self, plan: Plan, state: State) -> Job | None:
-        return plan(state, None, None)
+        return plan(state, None)
 
     def batch(self, state: State) -> int | None:
         return None
@@ -54,10 +54,10 @@ class Generational:
             return None
         asked = list(takewhile(lambda job: job.batch == batch, map(state.jobs.__getitem__, reversed(state.jobs))))
         room = self.size - sum(job.purpose != "promotion" for job in asked)
-        job = plan(state, batch, room) if room > 0 else None
+        job = plan(state, batch) if room > 0 else None
         if job is not None or state.pending or not asked:
             return job
-        return plan(state, batch + 1, self.size)
+        return plan(state, batch + 1)
 
     def batch(self, state: State) -> int:
         return max(0, state.last_batch)
