@@ -107,15 +107,15 @@ def test_killed_within_any_record_it_goes_on_to_the_same_search(fresh, schedule)
             assert state == expected, (count, size)
 
 
-@pytest.mark.parametrize("parts", ["promotion", "all"])
+@pytest.mark.parametrize("parts", ["promotion", "predictor", "all"])
 def test_a_long_search_whose_choices_do_not_see_the_last_outcomes_goes_on_to_the_same_one(fresh, monkeypatch, parts):
-    # As if three thousand outcomes were there.
-    monkeypatch.setattr("esr_ray.search.algorithm.SEEN_PARTS", 4)
+    # A choice sees half of the outcomes at least, however few they are.
+    monkeypatch.setattr("esr_ray.search.algorithm.SEEN_PARTS", 1)
     config, backend = steady(3, *PARTS[parts])
     whole, expected = whole_search(fresh, config, backend)
     monkeypatch.setattr("esr_ray.search.algorithm.SEEN_PARTS", 500)
     assert whole_search(fresh, config, backend)[1] != expected
-    monkeypatch.setattr("esr_ray.search.algorithm.SEEN_PARTS", 4)
+    monkeypatch.setattr("esr_ray.search.algorithm.SEEN_PARTS", 1)
     lines = whole.read_bytes().splitlines(keepends=True)
     for count in range(len(lines) + 1):
         path, state = resume(fresh, b"".join(lines[:count]), config, backend)
