@@ -5,13 +5,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from pictures import from_png
 from worlds import PROMOTION, RACE, SPACE, InProcess, Killed, World, failing_once, make_config, prepared, weights_of
 
 from esr_ray.data.crops import PicturePair
 from esr_ray.runs.artifacts import PRUNE_AFTER, Artifacts
 from esr_ray.runs.folder import RunFolder
 from esr_ray.runs.journal import Journal
-from esr_ray.runs.pictures import comparison_picture, from_png
+from esr_ray.runs.pictures import comparison_picture
 from esr_ray.runs.population import PopulationFiles
 from esr_ray.search.loop import run_search
 from esr_ray.search.make import make_algorithm

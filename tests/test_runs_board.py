@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from board_reading import points, shown, trials
+from pictures import from_png
 from strategies import small_space
 
 from esr_ray.config.load import check_config
@@ -29,7 +30,7 @@ from esr_ray.runs.events import (
     Validated,
 )
 from esr_ray.runs.history import History
-from esr_ray.runs.pictures import from_png, to_png
+from esr_ray.runs.pictures import to_png
 from esr_ray.search.breeding import random_child
 from esr_ray.search.events import asked_event
 from esr_ray.search.job import Candidate, Job

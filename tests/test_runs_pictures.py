@@ -4,13 +4,14 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from pictures import from_png
 from PIL import Image
 
 from esr_ray.data.resize import upscale
 from esr_ray.metrics import psnr
 from esr_ray.runs import pictures
 from esr_ray.runs.charts import BLUE, HEIGHT, RED, WIDTH, Axis, Mark, axis_over, curves_chart, front_chart
-from esr_ray.runs.pictures import GAP, SHOWN, comparison_picture, from_png, to_png, zoom_of
+from esr_ray.runs.pictures import GAP, SHOWN, comparison_picture, to_png, zoom_of
 
 
 def parts_of(picture, rows, columns):

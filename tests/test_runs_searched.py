@@ -13,7 +13,7 @@ from esr_ray.runs.searched import is_run, run_experiment_config, searched_networ
 from esr_ray.search.events import Finished, asked_event
 from esr_ray.search.job import Candidate, Job
 from esr_ray.space.genome import Genome
-from esr_ray.training.result import Seconds
+from esr_ray.training.result import DeviceCost, Seconds
 
 ARCHS = [("S_1_4_4",), ("G_2_4_8", "S_1_8_8"), ("C_1_4_8",)]
 REFERENCE = """\
@@ -26,9 +26,10 @@ Population Iteration: 2
 """
 
 
-def a_run(path, fitness, networks=(), blocks=None):
+def a_run(path, fitness, networks=(), blocks=None, evolution=None, latencies=()):
     folder = RunFolder(path)
     content = {"data": {"hr": "sample:scikit-image"}, "space": {"node_num": 3, "min_active": 1}}
+    content["evolution"] = evolution or {}
     if networks:
         content |= {"networks": networks, "pipeline": ["full_training"]}
     create(folder, check_config(content, "test"), blocks or {})
@@ -37,7 +38,7 @@ def a_run(path, fitness, networks=(), blocks=None):
         for index, psnr in enumerate(fitness):
             ask(record, Candidate(index, Genome((True,) * len(ARCHS[index]), ARCHS[index]), ARCHS[index], "", (), 1, 1))
             if psnr is not None:
-                finish(record, index, psnr)
+                finish(record, index, psnr, latencies[index] if latencies else None)
     return path
 
 
@@ -45,9 +46,10 @@ def ask(record, candidate, steps=5):
     record.append(asked_event(Job(record.state.next_job, candidate, steps, 0), record.state.candidates))
 
 
-def finish(record, job, psnr):
+def finish(record, job, psnr, latency=None):
     candidate = record.state.jobs[job].candidate.id
-    record.append(Finished(job, candidate, psnr, psnr, 0.9, Seconds(0, 0, 0), (), "plain", "core 0", "here"))
+    cost = DeviceCost() if latency is None else DeviceCost(latency_s=latency)
+    record.append(Finished(job, candidate, psnr, psnr, 0.9, Seconds(0, 0, 0), (), "plain", "core 0", "here", cost))
 
 
 def test_the_best_of_a_run(tmp_path):
@@ -55,6 +57,12 @@ def test_the_best_of_a_run(tmp_path):
     assert is_run(run)
     assert searched_networks(run, 1) == [ARCHS[1]]
     assert searched_networks(run, 5) == [ARCHS[1], ARCHS[0]]
+
+
+def test_the_best_of_a_run_with_a_limit_are_those_within_it(tmp_path):
+    limit = {"max_latency_ms": 5}
+    run = a_run(tmp_path / "a", [30.0, 32.0, 31.0], evolution=limit, latencies=[0.001, 0.009, 0.003])
+    assert searched_networks(run, 3) == [ARCHS[2], ARCHS[0], ARCHS[1]]
 
 
 def test_the_best_of_a_run_is_by_the_longest_evidence_there_is(tmp_path):

@@ -125,6 +125,17 @@ def test_what_cannot_be_searched_for_is_told(fails, case, keys, expected, option
 
 
 @DRY
+def test_lengths_that_are_the_same_in_steps_are_told_before_ray_starts(fails, case, options):
+    case.set("fast_training.steps", 4).set("evolution.promotion", {"lengths": [1, 2.9, 3.1]})
+    assert fails(case.write(), *options) == (
+        f"{case.file}: evolution.promotion.lengths: [1.0, 2.9, 3.1] times fast_training.steps (4) are [4, 12, 12] "
+        "steps: two lengths are the same"
+    )
+    case.set("fast_training.steps", 10)
+    config_of(case)
+
+
+@DRY
 @pytest.mark.parametrize(
     "keys", [{"objectives": ["psnr", "latency"]}, {"objectives": ["psnr", "memory"]}, {"max_latency_ms": 20.0}]
 )

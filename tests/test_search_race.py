@@ -10,7 +10,6 @@ from scipy.stats import t as student
 from strategies import small_space
 from worlds import PROMOTION, RACE, SPACE, World, candidate, make_config, outcome_of, told, view_of
 
-from esr_ray.search.evidence import PRIOR_COUNT
 from esr_ray.search.job import Job
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.race import FINALISTS, REPEATED, Race, judge, knowledge_gradient
@@ -114,8 +113,11 @@ def test_the_confidence_of_two_is_students():
     """The chance that the one is better follows from their means and errors, and how well the noise is known: by seven
     repetitions and the prior."""
     state = told(*((one, 10, 30.0 + 0.2 * (-1) ** seed) for one in (0, 1) for seed in range(4)), (0, 10, 30.3))
-    first, second = judge(view_of(state), 0.0).finalists
-    sure = student.cdf((first.value - second.value) / np.hypot(first.error, second.error), 7 + PRIOR_COUNT)
+    view = view_of(state)
+    first, second = judge(view, 0.0).finalists
+    freedom = view.evidence.noise_freedom[-1]
+    sure = student.cdf((first.value - second.value) / np.hypot(first.error, second.error), freedom)
+    assert freedom > 7
     assert first.candidate.id == 0
     assert first.probability == pytest.approx(sure, abs=0.03)
     assert first.probability + second.probability == pytest.approx(1.0)

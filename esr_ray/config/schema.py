@@ -366,6 +366,18 @@ class Config(_Section):
         return self
 
     @model_validator(mode="after")
+    def _lengths_differ_in_steps(self) -> Config:
+        promotion, steps = self.evolution.promotion, self.fast_training.steps
+        if promotion is not None and self.fast_training.epochs is None:
+            lengths = [round(length * steps) for length in promotion.lengths]
+            if len(set(lengths)) < len(lengths):
+                raise ValueError(
+                    f"evolution.promotion.lengths: {list(promotion.lengths)} times fast_training.steps ({steps}) are "
+                    f"{lengths} steps: two lengths are the same"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _pipeline_in_order(self) -> Config:
         order = ["search", "full_training", "benchmarks"]
         steps = list(self.pipeline)

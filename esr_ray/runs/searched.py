@@ -12,6 +12,7 @@ from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
 from esr_ray.runs.folder import RunFolder, stored_config
 from esr_ray.runs.record import read_history
+from esr_ray.search.make import limits_of
 from esr_ray.search.ranking import view_of
 
 _BLOCK = re.compile(r"[A-Za-z]\w*?_\d+_\d+_\d+")
@@ -58,14 +59,15 @@ def _has_networks(path: Path) -> bool:
 
 
 def _of_run(path: Path, best: int) -> list[tuple[str, ...]]:
-    given = stored_config(RunFolder(path)).networks
-    if given:
-        return list(given)
-    view = view_of(read_history(RunFolder(path).journal).state)
+    config = stored_config(RunFolder(path))
+    if config.networks:
+        return list(config.networks)
+    view = view_of(read_history(RunFolder(path).journal).state, limits=limits_of(config.evolution))
     if not view.ids:
         raise UserError(f"{path}: no candidate of this search has finished yet")
-    # As where the winner is named: what was trained for the longest length stands before what is only expected of it.
-    ranked = sorted(view.order, key=lambda row: not view.evidence.at_longest[row])
+    # As where the winner is named: within the limits first, then what was trained for the longest length before what is
+    # only expected of it.
+    ranked = sorted(view.order, key=lambda row: (view.violation[row], not view.evidence.at_longest[row]))
     return [one.candidate.arch for one in view.individuals(ranked[:best])]
 
 

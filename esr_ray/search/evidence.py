@@ -44,6 +44,11 @@ class Evidence:
     freedom: Floats
 
     @property
+    def noise_freedom(self) -> Floats:
+        """Degrees with which `noise` (L,) is known, its prior among them."""
+        return self.freedom + PRIOR_COUNT
+
+    @property
     def at_longest(self) -> NDArray[np.bool_]:
         """Which candidates (n,) were trained for the longest length."""
         return np.asarray(self.count[:, -1] > 0) if self.lengths else np.zeros(len(self.ids), bool)

@@ -58,14 +58,15 @@ def make_algorithm(config: Config, space: Space) -> Algorithm:
         initial=size,
         founders=_founders(config, space),
         objectives=tuple(OBJECTIVES[name] for name in evolution.objectives),
-        limits=_limits(evolution),
+        limits=limits_of(evolution),
         screening=screening,
         promotion=promotion,
         race=race,
     )
 
 
-def _limits(evolution: EvolutionConfig) -> tuple[tuple[Objective, float], ...]:
+def limits_of(evolution: EvolutionConfig) -> tuple[tuple[Objective, float], ...]:
+    """Objectives that have a greatest value, and these: seconds of latency, MB of memory."""
     given = (
         (OBJECTIVES["latency"], None if evolution.max_latency_ms is None else evolution.max_latency_ms / 1e3),
         (OBJECTIVES["memory"], evolution.max_memory_mb),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaincinv, ndtr
 
 from esr_ray.randomness import generator
-from esr_ray.search.evidence import PRIOR_COUNT, Floats, estimate
+from esr_ray.search.evidence import Floats, estimate
 from esr_ray.search.job import Candidate, Job
 from esr_ray.search.ranking import View
 from esr_ray.search.state import State
@@ -128,7 +128,7 @@ def judge(view: View, tolerance: float) -> Verdict | None:
     able = evidence.at_longest & (view.violation <= least)
     rows = _first(found.mean, able)
     rivals = _first(found.mean, ~able & (view.violation <= least))
-    freedom = PRIOR_COUNT + float(evidence.freedom[-1])
+    freedom = float(evidence.noise_freedom[-1])
     everyone = np.concatenate([rows, rivals])
     probability = _within(found.mean[everyone], found.error[everyone], freedom, tolerance)[: len(rows)]
     return Verdict(
