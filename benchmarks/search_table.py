@@ -39,7 +39,7 @@ from esr_ray.space.space import Space, make_space
 FOLDER = Path(__file__).resolve().parent
 SEED = 0
 """Of the choice of networks; trainings have seeds of their own."""
-RANDOM, CHILDREN, LONG, LONG_BY_CHANCE, LONGER = 160, 70, 17, 8, 12
+RANDOM, CHILDREN, LONG, LONG_BY_CHANCE, LONGER = 100, 130, 17, 8, 12
 """Networks of a round: random ones, children of the best, the best that are trained long, those that are so by chance,
 and how many of the long ones are also trained 3 times as long."""
 STAGES = 4

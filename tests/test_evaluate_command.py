@@ -66,7 +66,7 @@ def pictures(tmp_path):
 
 
 def make_checkpoint(path, spec=SPEC, seed=1):
-    parameters = initial_parameters(parameter_shapes(spec), seed, True)
+    parameters = initial_parameters(parameter_shapes(spec), seed, False)
     path.write_bytes(checkpoint_bytes(parameters, spec))
     return path
 
@@ -106,6 +106,7 @@ def test_figures_are_those_of_the_metric_on_whole_pictures(capsys, tmp_path, pic
 
 def test_self_ensemble_is_the_mean_over_the_eight_turns(capsys, tmp_path, pictures):
     network = PlainNetwork(SPEC, TrainingConfig(steps=1), seed=1)
+    network.load(initial_parameters(parameter_shapes(SPEC), 1, False))
     lr = to_input([np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)])
     turns = []
     for transposed in (False, True):
@@ -296,7 +297,7 @@ def test_what_is_wrong_is_one_line(capsys, tmp_path, pictures):
     truncated.write_bytes(checkpoint.read_bytes()[: checkpoint.stat().st_size // 2])
     assert "half.ckpt: is not a readable checkpoint" in refused(capsys, truncated, *data)
     other = tmp_path / "other.ckpt"
-    parameters = initial_parameters(parameter_shapes(SPEC), 1, True)
+    parameters = initial_parameters(parameter_shapes(SPEC), 1, False)
     other.write_bytes(checkpoint_bytes(parameters, NetworkSpec(("S_1_4_4",), 8, 2, "bicubic")))
     assert "its weights are not those of the network that it names" in refused(capsys, other, *data)
     diverged = tmp_path / "diverged.ckpt"

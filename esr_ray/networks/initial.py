@@ -6,15 +6,14 @@ import numpy as np
 
 from esr_ray.randomness import generator
 
-SKIP_TAIL_FACTOR = 0.1
-"""With a global skip the last convolution's weights start this much smaller: the network starts near the skip."""
-
 
 def initial_parameters(shapes: dict[str, tuple[int, ...]], seed: int, has_skip: bool) -> dict[str, np.ndarray]:
-    """Weights and biases of every convolution, uniform within ±1/sqrt(fan in) (MindSpore's own default for Conv2d).
+    """Weights of every convolution, uniform with variance 1/fan in (LeCun et al., Efficient BackProp, 1998); biases are
+    zero. With a global skip the last convolution begins with zeros, so that the network begins as the skip.
 
-    `shapes` are all parameters of a network by name. Those that are not a convolution's (a user's block may have
-    them) are left out: they keep the initial values of their cell.
+    Against MindSpore's own default (a third of the variance, random biases) a short training is better by 0.27 dB and
+    its noise from seed to seed a tenth: see docs/method.md. `shapes` are all parameters of a network by name. Those
+    that are not a convolution's (a user's block may have them) are left out: they keep what their cell begins with.
     """
     values: dict[str, np.ndarray] = {}
     for name, shape in shapes.items():
@@ -22,9 +21,10 @@ def initial_parameters(shapes: dict[str, tuple[int, ...]], seed: int, has_skip: 
         weight_shape = shapes.get(f"{prefix}.weight", ())
         if kind not in ("weight", "bias") or len(weight_shape) != 4:
             continue
-        bound = 1 / np.sqrt(np.prod(weight_shape[1:]))
-        value = generator(seed, f"initial weights {name}").uniform(-bound, bound, shape).astype(np.float32)
-        if has_skip and name == "upsampler.last.weight":
-            value *= np.float32(SKIP_TAIL_FACTOR)
-        values[name] = value
+        if kind == "bias" or (has_skip and name == "upsampler.last.weight"):
+            values[name] = np.zeros(shape, np.float32)
+        else:
+            bound = np.sqrt(3 / np.prod(weight_shape[1:]))
+            drawn = generator(seed, f"initial weights {name}").uniform(-bound, bound, shape)
+            values[name] = drawn.astype(np.float32)
     return values
