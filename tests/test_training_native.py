@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor
 from strategies import small_space
-from test_networks_plain import DECAY, SPEC, STEPS, assert_close, averaged, batch, config
+from test_networks_plain import DECAY, SPEC, STEPS, assert_close, averaged, batch, begun, config
 
 from esr_ray.config.schema import CosineSchedule, MultiStepSchedule, TrainingConfig
 from esr_ray.data.crops import PicturePair
 from esr_ray.data.resize import downscale
 from esr_ray.native.describe import describe
 from esr_ray.native.step import NativeStep, update_settings
-from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.spec import NetworkSpec
 from esr_ray.space.genome import decode
 from esr_ray.space.sample import sample_genome
@@ -73,15 +72,6 @@ def scaled_batch(scale, number=0, height=10, width=12):
     hr = (hr + np.roll(hr, 1, axis=2) + np.roll(hr, 1, axis=3)) / 3
     lr = hr.reshape(4, 3, height, scale, width, scale).mean(axis=(3, 5))
     return lr.astype(np.float32), hr.astype(np.float32)
-
-
-def begun(make, spec, training, seed=1):
-    """A network with initial weights whose last convolution is not zero even where there is a skip: from zeros nearly
-    all of the first gradients vanish, and Adam makes their rounding as large as any."""
-    network = make(spec, training, seed)
-    shapes = {name: value.shape for name, value in network.parameters().items()}
-    network.load(initial_parameters(shapes, seed, has_skip=False))
-    return network
 
 
 def trained(make, spec, training, steps, seed=1):
@@ -232,7 +222,7 @@ def test_the_first_loss_is_the_mean_absolute_difference(native, native_training)
 
 def test_averages_are_evaluated_and_training_goes_on_from_the_last_weights(native, native_training):
     _, weights = native_training
-    network = native(SPEC, config(average_weights=DECAY), seed=1)
+    network = begun(native, SPEC, config(average_weights=DECAY))
     lr, hr = batch()
     start = network.predict(lr)
     for _ in range(STEPS):
@@ -275,14 +265,14 @@ def test_clipping_bounds_the_norm_of_the_whole_gradient(native):
 
 def test_a_batch_without_an_error_changes_nothing(native):
     network, _ = trained(native, SPEC, config(), 3)
-    begun = native(SPEC, config(clip_norm=1.0, average_weights=DECAY), seed=2)
-    begun.load(network.parameters())
+    other = native(SPEC, config(clip_norm=1.0, average_weights=DECAY), seed=2)
+    other.load(network.parameters())
     lr, _ = batch()
-    target = begun.predict(lr)
+    target = other.predict(lr)
     for _ in range(3):
-        assert float(begun.step(lr, target)) == 0
-    assert_same(begun.parameters(), network.parameters())
-    np.testing.assert_array_equal(begun.predict(lr), target)
+        assert float(other.step(lr, target)) == 0
+    assert_same(other.parameters(), network.parameters())
+    np.testing.assert_array_equal(other.predict(lr), target)
 
 
 # ------------------------------------------------------------------------------------------ one graph for many networks
@@ -313,7 +303,7 @@ def test_one_graph_trains_many_networks_each_as_if_it_were_the_first(library, wa
     with mode(wanted):
         alone, expected = trained(NativeNetworks(library), specs[0], FULL, 5)
         for number, spec in enumerate([specs[0], *specs, specs[0]]):
-            network = networks(spec, FULL, seed=1)
+            network = begun(networks, spec, FULL)
             network.compile(*scaled_batch(2))
             losses = [float(network.step(*scaled_batch(2, step % 3))) for step in range(5)]
             assert np.isfinite(losses).all()
