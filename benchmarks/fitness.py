@@ -17,7 +17,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from esr_ray.space.reach import check_budget
 from esr_ray.space.sample import sample_genome
 from esr_ray.space.space import Space, make_space
 
+FRAMEWORK = "the framework's initial weights"
 LONG_SEED = 1000
 """Seed of the longer training; the short ones count from 0."""
 
@@ -70,7 +71,19 @@ def choices(config: Config) -> dict[str, tuple[Config, bool]]:
         "constant rate": (changed("fast_training", schedule=flat), False),
         "own crops and weights": (config, True),
         "no clipping": (changed("fast_training", clip_norm=None), False),
+        FRAMEWORK: (config, False),
     }
+
+
+def framework_weights(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
+    """What MindSpore (and PyTorch) would begin with: weights and biases uniform within ±1/sqrt(fan in); the last
+    convolution's weights a tenth of that, so that the network begins near the skip."""
+    values = {}
+    for name, shape in shapes.items():
+        bound = 1 / np.sqrt(np.prod(shapes[name.rpartition(".")[0] + ".weight"][1:]))
+        bound *= 0.1 if name == "upsampler.last.weight" else 1.0
+        values[name] = generator(seed, f"framework {name}").uniform(-bound, bound, shape).astype(np.float32)
+    return values
 
 
 _kernels: dict[str, Any] = {}
@@ -91,6 +104,14 @@ def train(job: Job) -> tuple[Job, float, float]:
     kernels = _kernels[job.config.runtime.kernels]
     pictures = open_pictures(plan_pictures(job.config), job.config)
     seed = job.seed + (10_000 * (1 + job.row) if job.own_seed else 0)
+
+    def make(*given: Any) -> Any:
+        network = kernels.make(*given)
+        if job.choice == FRAMEWORK:
+            shapes = {name: value.shape for name, value in network.parameters().items()}
+            network.load(framework_weights(shapes, seed))
+        return network
+
     began = time.perf_counter()
     try:
         trained = train_candidate(
@@ -99,7 +120,7 @@ def train(job: Job) -> tuple[Job, float, float]:
             pictures.train,
             pictures.validation,
             seed,
-            make=kernels.make,
+            make=make,
         )
         fitness = trained.quality.psnr_y
     except Diverged:
@@ -177,7 +198,9 @@ def main() -> None:
     parser.add_argument("--genomes", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--longer", type=int, default=4, help="times as long the training compared with; 0: none")
-    parser.add_argument("--choices", action="store_true", help="also without each choice of the configuration")
+    parser.add_argument(
+        "--choices", nargs="*", metavar="NAME", help="also without each choice of the configuration, or without these"
+    )
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", type=Path, help="write all figures there")
     options = parser.parse_args()
@@ -186,7 +209,12 @@ def main() -> None:
     space = make_space(config.space, config.task.scale)
     check_budget(space)
     archs = sample_archs(space, options.genomes)
-    variants = choices(config) if options.choices else {"as configured": (config, False)}
+    variants = choices(config)
+    if options.choices != []:
+        unknown = set(options.choices or ()) - set(variants)
+        if unknown:
+            parser.error(f"no such choice: {', '.join(sorted(unknown))}; there are: {', '.join(variants)}")
+        variants = {name: variants[name] for name in ("as configured", *(options.choices or ()))}
     jobs = [
         Job(name, variant, arch, row, seed, own)
         for name, (variant, own) in variants.items()
