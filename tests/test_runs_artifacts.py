@@ -14,6 +14,7 @@ from esr_ray.runs.folder import RunFolder
 from esr_ray.runs.journal import Journal
 from esr_ray.runs.pictures import comparison_picture
 from esr_ray.runs.population import PopulationFiles
+from esr_ray.search.events import Failed
 from esr_ray.search.loop import run_search
 from esr_ray.search.make import make_algorithm
 
@@ -163,3 +164,23 @@ def test_the_population_has_what_became_of_late_retries(tmp_path):
     for one, other in pairwise(front["front"]):
         assert one["psnr"] > other["psnr"]
         assert one["mult_adds"] > other["mult_adds"]
+
+
+@pytest.mark.parametrize(("takes_s", "pause_s"), [(0.001, 15), (2.0, 100)])
+def test_the_population_is_written_the_more_seldom_the_longer_it_takes(tmp_path, monkeypatch, takes_s, pause_s):
+    kept = Kept(tmp_path, make_config(1), InProcess(World()))
+    now, written = [0.0], []
+
+    def write(path, content):
+        now[0] += takes_s / 2
+        written.append((path, now[0]))
+
+    monkeypatch.setattr("esr_ray.runs.population.write_atomically", write)
+    files = PopulationFiles(kept.folder, kept.algorithm, clock=lambda: now[0])
+    while now[0] < 500:
+        files.see(Failed(0, "any"), kept.history)
+        now[0] += 0.5
+    times = [time for path, time in written if path == kept.folder.front]
+    assert len(times) > 3
+    assert np.diff(times).min() >= pause_s
+    assert np.diff(times).max() < pause_s + takes_s + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -18,24 +19,28 @@ from esr_ray.space.genome import genome_to_json
 
 EVERY_S = 15.0
 """How often the files are written while the search runs; once more at its end."""
+SHARE = 0.02
+"""Of the driver's time at most: with tens of thousands of candidates to write takes seconds."""
 
 
 class PopulationFiles:
     """A view that writes both files now and then."""
 
-    def __init__(self, folder: RunFolder, algorithm: Algorithm) -> None:
-        self.folder, self.algorithm = folder, algorithm
-        self._written = time.monotonic()
+    def __init__(self, folder: RunFolder, algorithm: Algorithm, clock: Callable[[], float] = time.monotonic) -> None:
+        self.folder, self.algorithm, self.clock = folder, algorithm, clock
+        self._due = clock() + EVERY_S
 
     def see(self, event: Event | Notice, history: History) -> None:
-        if isinstance(event, Finished | Failed) and time.monotonic() - self._written > EVERY_S:
+        if isinstance(event, Finished | Failed) and self.clock() > self._due:
             self.write(history)
 
     def write(self, history: History) -> None:
         """Write both files as the history has it."""
-        self._written = time.monotonic()
+        began = self.clock()
         write_atomically(self.folder.population, population_lines(history))
         write_atomically(self.folder.front, front_json(self.algorithm, history.state).encode())
+        ended = self.clock()
+        self._due = ended + max(EVERY_S, (ended - began) / SHARE)
 
 
 def population_lines(history: History) -> bytes:
