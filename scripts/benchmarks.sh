@@ -22,6 +22,7 @@ run benchmarks/scaling.py "$@"
 run benchmarks/full_training.py "$@"
 # Fewer genomes and no choices: the whole takes half an hour by itself.
 run benchmarks/fitness.py configs/demo.yml --genomes 8 --seeds 2 --longer 2 "${quick[@]}"
+run benchmarks/continued.py --networks 2 "$@"
 # In a world made of the table; hours for all contenders and 100 seeds, so here a few seeds of those that are quick.
 if [ -e benchmarks/search_table.jsonl.xz ]; then
     run benchmarks/search.py --seeds 8 --budgets 160 --contenders 'random search' "reference's loop" 'ours, all' "$@"

@@ -89,9 +89,15 @@ def test_scaling_is_measured() -> None:
     assert re.match(idle + "with 4 devices the driver takes ", lines[-1])
 
 
+@pytest.mark.slow
+def test_going_on_is_measured() -> None:
+    lines = run("continued.py", "--quick")
+    assert re.match(r"\| 2 more, 0.25 times the rate \| [\d.]+ \|", lines[-1])
+
+
 def test_the_script_runs_every_benchmark() -> None:
     script = (ROOT / "scripts" / "benchmarks.sh").read_text()
-    helpers = {"common", "contenders", "torch_contender"}
+    helpers = {"common", "contenders", "simulated", "torch_contender"}
     # Parts of search.py, which is the one to run.
     helpers |= {path.stem for path in (ROOT / "benchmarks").glob("search_*.py")}
     for path in (ROOT / "benchmarks").glob("*.py"):

@@ -1,0 +1,125 @@
+"""Has a promoted training to begin anew, or can it go on from the weights of the short one?
+
+    python benchmarks/continued.py --set data.hr=T91/HR
+
+A rate that was annealed to zero has to be raised again to go on. Random networks of search_space.yml are trained for a
+short time, 3 times as long anew, and twice as long from the short training's weights, with the whole rate and with
+parts of it. What counts beside the value is whether networks are told apart as well: the rank correlation with another
+seed's training anew. One-thread processes, one to a core.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from dataclasses import dataclass
+from typing import Any
+
+# Threads of each worker, before NumPy or MindSpore are loaded in it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("GLOG_v", "3")
+
+import numpy as np
+from common import FOLDER, cores, machine, parser, say, table
+from scipy.stats import spearmanr
+from search_rows import Arch
+from search_surrogate import sample_archs
+
+from esr_ray.config.load import load_config
+from esr_ray.config.schema import Config
+from esr_ray.space.space import make_space
+
+PARTS = (1.0, 0.5, 0.25)
+"""Of the rate, with which a training goes on."""
+OTHER_CROPS = 1000
+"""Added to the seed where a training goes on: it does not see the same crops again."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All trainings of one network with one seed."""
+
+    config: Config
+    arch: Arch
+    seed: int
+
+
+_opened: dict[str, Any] = {}
+
+
+def train(job: Job) -> dict[str, float]:
+    """PSNR-Y in dB of each way."""
+    from esr_ray.runtime.target import use_target
+    from esr_ray.tasks.super_resolution import network_spec, open_pictures, plan_pictures
+    from esr_ray.training.candidate import train_candidate
+    from esr_ray.training.checkpoint import checkpoint_from_bytes
+    from esr_ray.training.kernels import choose_kernels
+
+    config = job.config
+    if not _opened:
+        use_target("CPU", "graph")
+        _opened["make"] = choose_kernels(config, "CPU", for_search=True).make
+        _opened["pictures"] = open_pictures(plan_pictures(config), config)
+    pictures, fast, spec = _opened["pictures"], config.fast_training, network_spec(job.arch, config)
+
+    def trained(lengths: float, seed: int, part: float = 1.0, start: bytes | None = None) -> Any:
+        def make(*given: Any) -> Any:
+            network = _opened["make"](*given)
+            if start is not None:
+                network.load(checkpoint_from_bytes(start)[0])
+            return network
+
+        changed = {"steps": round(lengths * fast.steps), "learning_rate": part * fast.learning_rate}
+        return train_candidate(
+            spec, fast.model_copy(update=changed), pictures.train, pictures.validation, seed, make=make
+        )
+
+    short = trained(1, job.seed)
+    found = {"short": short.quality.psnr_y, "anew": trained(3, job.seed).quality.psnr_y}
+    for part in PARTS:
+        found[f"{part:g}"] = trained(2, job.seed + OTHER_CROPS, part, short.weights).quality.psnr_y
+    return found
+
+
+def pin(free: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
+    """Give this worker a core of its own, before it loads MindSpore."""
+    os.sched_setaffinity(0, {free.get()})
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    options.add_argument("--networks", type=int, default=10)
+    given = options.parse_args()
+    if given.quick:
+        given.networks, given.overrides = 2, [*given.overrides, "fast_training.steps=4"]
+    config = load_config(FOLDER / "search_space.yml", given.overrides).config
+    archs = sample_archs(make_space(config.space, config.task.scale), given.networks)
+    context: Any = multiprocessing.get_context("spawn")
+    free = context.Queue()
+    for core in cores():
+        free.put(core)
+    print(f"{machine()}; {len(archs)} networks, two seeds, {config.fast_training.steps} steps are a short training")
+    jobs = [Job(config, arch, seed) for arch in archs for seed in (0, 1)]
+    results: list[dict[str, float]] = []
+    with context.Pool(len(cores()), initializer=pin, initargs=(free,)) as pool:
+        for found in pool.imap(train, jobs):
+            results.append(found)
+            say(f"{len(results)}/{len(jobs)}")
+    values = {way: np.array([one[way] for one in results]).reshape(-1, 2) for way in results[0]}
+    anew = values["anew"]
+    names = {"short": "short", "anew": "3 times as long, anew"}
+    rows = [
+        [
+            names.get(way, f"2 more, {way} times the rate"),
+            f"{of_way.mean():.3f}",
+            f"{np.std(of_way[:, 0] - of_way[:, 1], ddof=1) / 2**0.5:.3f}",
+            f"{np.mean([spearmanr(of_way[:, one], anew[:, 1 - one]).statistic for one in (0, 1)]):.2f}",
+        ]
+        for way, of_way in values.items()
+    ]
+    print(table(["training", "mean PSNR-Y", "noise of one, dB", "rank correlation with another seed's anew"], rows))
+
+
+if __name__ == "__main__":
+    main()
