@@ -25,7 +25,7 @@ from esr_ray.config.epochs import in_steps
 from esr_ray.config.load import check_config
 from esr_ray.config.paths import absolute_paths
 from esr_ray.errors import UserError
-from esr_ray.runs.events import Asked, Finished, RunBegan
+from esr_ray.runs.events import Asked, Dropped, Finished, RunBegan
 from esr_ray.runs.journal import Journal, read_journal
 from esr_ray.runs.record import read_events
 from esr_ray.runs.replay import Replayed, replay_events, replay_run
@@ -43,6 +43,7 @@ PARTS = {
     "objectives": {"objectives": ["psnr", "mult_adds"]},
     "all": {"promotion": PROMOTION, "race": RACE, "predictor": "ridge", "objectives": ["psnr", "params"]},
 }
+SURE = {"share": 0.4, "confidence": 0.7, "tolerance": 0.1}
 SCHEDULES = pytest.mark.parametrize("schedule", ["steady", "generational"])
 
 
@@ -94,6 +95,26 @@ def test_failed_jobs_that_were_tried_again_are_no_other_choices(fresh, schedule)
     state, _ = search(path, make_config(4, schedule=schedule), InProcess(world), retry=True)
     assert any(event["event"] == "retry" for event in read_journal(path)[0])
     assert replayed(path) == Replayed(len(state.jobs), 2)
+
+
+def test_a_job_that_was_dropped_before_the_race_was_decided_is_told(fresh):
+    path, config = fresh(), make_config(10, seed=0, race=SURE, schedule="steady")
+    backend = InProcess(World(noise=1), 0, devices=3)
+    search(path, config, backend)
+    events = read_events(read_journal(path)[0], path)
+    dropped = [event.job for event in events if isinstance(event, Dropped)]
+    assert dropped == backend.stopped != []
+    first = next(place for place, event in enumerate(events) if isinstance(event, Dropped))
+    assert replay_events(events, "the record", make).choices == asked_in(path)
+    # As if it had been dropped as soon as it was asked for.
+    asked = next(
+        place for place, event in enumerate(events) if isinstance(event, Asked) and event.job == events[first].job
+    )
+    earlier = [*events[: asked + 1], events[first]]
+    assert refusal(earlier) == (
+        f"the record, event {asked + 2}: job {events[first].job} was dropped there as one that nothing depends on, and "
+        "is needed now: another version of esr_ray or NumPy made that choice, or the record was changed"
+    )
 
 
 @SCHEDULES

@@ -13,7 +13,7 @@ from esr_ray.runs.events import Asked, Event, Resumed, RunBegan
 from esr_ray.runs.journal import read_journal
 from esr_ray.runs.record import read_events
 from esr_ray.search.algorithm import Algorithm
-from esr_ray.search.events import fold, job_of
+from esr_ray.search.events import Dropped, fold, job_of
 from esr_ray.search.job import Job
 from esr_ray.search.state import State
 
@@ -62,6 +62,11 @@ def replay_events(events: Sequence[Event], name: str, make: Callable[[Config], A
                     "scikit-learn made that choice (the record's first event names them), or the record was changed"
                 )
             choices += 1
+        if isinstance(event, Dropped) and (algorithm is None or event.job not in algorithm.unneeded(state)):
+            raise UserError(
+                f"{name}, event {number}: job {event.job} was dropped there as one that nothing depends on, and is "
+                "needed now: another version of esr_ray or NumPy made that choice, or the record was changed"
+            )
         try:
             state = fold(state, event)
         except ValueError as error:
