@@ -49,3 +49,16 @@ def test_it_can_begin_with_any_content(content):
     assert more == {**content, "new": 1}
     assert more.goes_on_from(mapping)
     assert not mapping.goes_on_from(more)
+
+
+@given(st.lists(st.integers(0, 50), unique=True), st.integers(0, 60))
+def test_the_first_entries_are_a_mapping_of_their_own_that_the_whole_goes_on_from(keys, size):
+    whole = growing({key: str(key) for key in keys})
+    first = whole.first(size)
+    assert dict(first) == {key: str(key) for key in keys[:size]}
+    assert list(first) == keys[:size]
+    assert whole.goes_on_from(first)
+    # Another history that goes on from there changes nothing here.
+    other = first.plus(99, "99")
+    assert dict(whole) == {key: str(key) for key in keys}
+    assert list(other) == [*keys[:size], 99]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice, takewhile
+from itertools import takewhile
 from threading import RLock
 
 from esr_ray.randomness import generator
@@ -187,7 +187,7 @@ class Algorithm:
             if number == len(outcomes):
                 memo.early = (outcomes, self.view(state))
             elif memo.early is None or len(memo.early[0]) != number or not outcomes.goes_on_from(memo.early[0]):
-                first = growing(dict(islice(outcomes.items(), number)))
+                first = outcomes.first(number)
                 memo.early = (first, self._seen(replace(state, outcomes=first), Gatherer()))
             return memo.early[1]
 
@@ -246,7 +246,7 @@ class Algorithm:
         number = first_of(len(outcomes), LEARNT_PARTS)
         memo = self._memo
         if memo.model is None or len(memo.model[0]) != number or not outcomes.goes_on_from(memo.model[0]):
-            first = growing(dict(islice(outcomes.items(), number)))
+            first = outcomes.first(number)
             seen = replace(view.state, outcomes=first)
             memo.model = (first, self.screening.fit(View(seen, gather(seen), self.objectives, self.limits), self.space))
         return memo.model[1]
@@ -270,9 +270,8 @@ class Algorithm:
 
 
 def first_of(outcomes: int, parts: int) -> int:
-    """How many of so many outcomes (the first ones) are looked at: all but a `parts`-th part at most, the number of
-    which stays the same while that many more come. So a search looks at them anew a number of times that grows with
-    the logarithm of its length."""
+    """How many of so many outcomes (the first ones) are looked at: all but a `parts`-th part at most. It grows in steps
+    of up to that size, so that the times a search looks at its outcomes anew grow with the logarithm of its length."""
     step = 2 ** max(0, (outcomes // parts).bit_length() - 1)
     return outcomes - outcomes % step
 

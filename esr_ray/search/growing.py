@@ -74,6 +74,10 @@ class Growing(Mapping[K, V]):
             return other._size <= self._size
         return other.items() <= self.items()
 
+    def first(self, size: int) -> Growing[K, V]:
+        """The mapping of the first so many entries, which this one goes on from; in constant time."""
+        return Growing(self._entries, min(size, self._size))
+
     def after(self, size: int) -> list[K]:
         """The keys after the first so many."""
         return self._entries.keys[size : self._size]
