@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
 import statistics
@@ -153,6 +154,19 @@ def parser(text: str | None) -> argparse.ArgumentParser:
 def cores() -> list[int]:
     """Cores that this process may use."""
     return sorted(os.sched_getaffinity(0))
+
+
+def pinned_pool(workers: int) -> Any:
+    """A pool of processes, each with a core of its own from before it loads MindSpore."""
+    context = multiprocessing.get_context("spawn")
+    free = context.Queue()
+    for core in cores()[:workers]:
+        free.put(core)
+    return context.Pool(workers, initializer=_pin, initargs=(free,))
+
+
+def _pin(free: Any) -> None:
+    os.sched_setaffinity(0, {free.get()})
 
 
 def spread(times: Sequence[float], unit: float = 1e3) -> str:

@@ -10,7 +10,6 @@ seed's training anew. One-thread processes, one to a core.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GLOG_v", "3")
 
 import numpy as np
-from common import FOLDER, cores, machine, parser, say, table
+from common import FOLDER, cores, machine, parser, pinned_pool, say, table
 from scipy.stats import spearmanr
 from search_rows import Arch
 from search_surrogate import sample_archs
@@ -81,11 +80,6 @@ def train(job: Job) -> dict[str, float]:
     return found
 
 
-def pin(free: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
-    """Give this worker a core of its own, before it loads MindSpore."""
-    os.sched_setaffinity(0, {free.get()})
-
-
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
@@ -95,14 +89,10 @@ def main() -> None:
         given.networks, given.overrides = 2, [*given.overrides, "fast_training.steps=4"]
     config = load_config(FOLDER / "search_space.yml", given.overrides).config
     archs = sample_archs(make_space(config.space, config.task.scale), given.networks)
-    context: Any = multiprocessing.get_context("spawn")
-    free = context.Queue()
-    for core in cores():
-        free.put(core)
     print(f"{machine()}; {len(archs)} networks, two seeds, {config.fast_training.steps} steps are a short training")
     jobs = [Job(config, arch, seed) for arch in archs for seed in (0, 1)]
     results: list[dict[str, float]] = []
-    with context.Pool(len(cores()), initializer=pin, initargs=(free,)) as pool:
+    with pinned_pool(len(cores())) as pool:
         for found in pool.imap(train, jobs):
             results.append(found)
             say(f"{len(results)}/{len(jobs)}")

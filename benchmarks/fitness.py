@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import sys
 import time
@@ -27,6 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GLOG_v", "3")
 
 import numpy as np
+from common import pinned_pool
 from scipy.stats import spearmanr
 
 from esr_ray.config.load import load_config
@@ -80,7 +80,11 @@ def framework_weights(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[
     convolution's weights a tenth of that, so that the network begins near the skip."""
     values = {}
     for name, shape in shapes.items():
-        bound = 1 / np.sqrt(np.prod(shapes[name.rpartition(".")[0] + ".weight"][1:]))
+        weight = shapes.get(name.rpartition(".")[0] + ".weight", ())
+        if len(weight) != 4:
+            # Not a convolution's: a user's block may have them.
+            continue
+        bound = 1 / np.sqrt(np.prod(weight[1:]))
         bound *= 0.1 if name == "upsampler.last.weight" else 1.0
         values[name] = generator(seed, f"framework {name}").uniform(-bound, bound, shape).astype(np.float32)
     return values
@@ -108,8 +112,9 @@ def train(job: Job) -> tuple[Job, float, float]:
     def make(*given: Any) -> Any:
         network = kernels.make(*given)
         if job.choice == FRAMEWORK:
-            shapes = {name: value.shape for name, value in network.parameters().items()}
-            network.load(framework_weights(shapes, seed))
+            begun = network.parameters()
+            shapes = {name: value.shape for name, value in begun.items()}
+            network.load({**begun, **framework_weights(shapes, seed)})
         return network
 
     began = time.perf_counter()
@@ -129,11 +134,6 @@ def train(job: Job) -> tuple[Job, float, float]:
         # Native networks share a graph, which this would delete.
         release_memory()
     return job, fitness, time.perf_counter() - began
-
-
-def pin(cores: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
-    """Give this worker a core of its own, before it loads MindSpore."""
-    os.sched_setaffinity(0, {cores.get()})
 
 
 def sample_archs(space: Space, count: int) -> list[tuple[str, ...]]:
@@ -177,12 +177,8 @@ def rank_correlation(table: np.ndarray, longer: np.ndarray) -> float:
 
 def run(jobs: Sequence[Job], workers: int) -> dict[tuple[str, int, int, int], tuple[float, float]]:
     """Train all jobs; (fitness, seconds) by (choice, row, seed, steps)."""
-    context = multiprocessing.get_context("spawn")
-    cores = context.Queue()
-    for core in sorted(os.sched_getaffinity(0))[:workers]:
-        cores.put(core)
     results: dict[tuple[str, int, int, int], tuple[float, float]] = {}
-    with context.Pool(workers, initializer=pin, initargs=(cores,)) as pool:
+    with pinned_pool(workers) as pool:
         for job, fitness, seconds in pool.imap_unordered(train, jobs):
             key = (job.choice, job.row, job.seed, job.config.fast_training.steps)
             results[key] = (fitness, seconds)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import lzma
-import multiprocessing
 import os
 import sys
 import time
@@ -26,6 +25,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GLOG_v", "3")
 
+from common import pinned_pool
 from search_rows import PACKED, Arch, Row, read_table, write_row
 
 from esr_ray.config.load import load_config
@@ -158,11 +158,6 @@ def train(job: tuple[Config, Training, int]) -> Row | None:
     return Row(**asdict(training), **asdict(trained.quality), seconds=time.process_time() - began, stage=stage)
 
 
-def pin(cores: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
-    """Give this worker a core of its own, before it loads MindSpore."""
-    os.sched_setaffinity(0, {cores.get()})
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
@@ -177,12 +172,8 @@ def main() -> None:
     known = read_table(PACKED) if PACKED.exists() else []
     known += read_table(options.output) if options.output.exists() else []
     table = Table(known)
-    context = multiprocessing.get_context("spawn")
-    cores = context.Queue()
-    for core in sorted(os.sched_getaffinity(0))[: options.workers]:
-        cores.put(core)
     with (
-        context.Pool(options.workers, initializer=pin, initargs=(cores,)) as pool,
+        pinned_pool(options.workers) as pool,
         options.output.open("a") as output,
     ):
         for stage in range(STAGES * options.rounds):

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up and runs all benchmarks, in under half an hour on two idle cores; each prints its ratio last.
+# Sets up and runs all benchmarks, in about half an hour on two idle cores; each prints its ratio last.
 #   VENV=DIR     the virtual environment (default .venv-benchmarks)      PYTHON=...   a Python 3.11
 # Arguments go to each of ours: --quick shows within minutes that they work, and measures nothing.
 set -euo pipefail
@@ -22,7 +22,7 @@ run benchmarks/scaling.py "$@"
 run benchmarks/full_training.py "$@"
 # Fewer genomes and no choices: the whole takes half an hour by itself.
 run benchmarks/fitness.py configs/demo.yml --genomes 8 --seeds 2 --longer 2 "${quick[@]}"
-run benchmarks/continued.py --networks 2 "$@"
+run benchmarks/continued.py --networks 3 "$@"
 # In a world made of the table; hours for all contenders and 100 seeds, so here a few seeds of those that are quick.
 if [ -e benchmarks/search_table.jsonl.xz ]; then
     run benchmarks/search.py --seeds 8 --budgets 160 --contenders 'random search' "reference's loop" 'ours, all' "$@"
