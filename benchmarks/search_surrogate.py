@@ -68,7 +68,7 @@ class Fitted:
     seed_spread: float
     """Standard deviation, on the z scale, of what all networks have in common under one seed and length."""
     seconds: Array
-    """Coefficients of `_cost_terms`."""
+    """Coefficients of `cost_terms`."""
 
     def standardised(self, archs: Sequence[Arch]) -> Array:
         """Features of networks, as the process takes them."""
@@ -113,7 +113,7 @@ class Surrogate:
 
     def seconds(self, arch: Arch, length: int) -> float:
         """Device seconds of one training."""
-        return float(_cost_terms(arch, length, self.space) @ self.fitted.seconds)
+        return float(cost_terms(arch, length, self.space) @ self.fitted.seconds)
 
     def _own(self, arch: Arch) -> Array:
         return _normal((len(LENGTHS),), self.world, "own " + " ".join(arch), tail=TAIL)
@@ -123,15 +123,15 @@ def _normal(shape: tuple[int, ...], seed: int, purpose: str, *index: int, tail: 
     return np.asarray(ndtri(tail + (1 - 2 * tail) * uniform(shape, seed, purpose, *index)))
 
 
-def _cost_terms(arch: Arch, length: int, space: Space) -> Array:
+def cost_terms(arch: Arch, length: int, space: Space) -> Array:
     """What seconds are a sum of: a constant, and for each step mult-adds, convolutions and blocks."""
     convs = sum(block.convs for block in map(parse_block, arch))
     return np.array([1, length, length * space.cost(arch).mult_adds / 1e4, length * convs / 10, length * len(arch)])
 
 
 def fit_seconds(rows: Sequence[Row], space: Space) -> Array:
-    """Non-negative coefficients of `_cost_terms`; trainings that took strangely long (a busy machine) are left out."""
-    terms = np.array([_cost_terms(row.arch, row.length, space) for row in rows])
+    """Non-negative coefficients of `cost_terms`; trainings that took strangely long (a busy machine) are left out."""
+    terms = np.array([cost_terms(row.arch, row.length, space) for row in rows])
     seconds = np.array([row.seconds for row in rows])
     kept = np.ones(len(rows), bool)
     for _ in range(5):

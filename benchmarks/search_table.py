@@ -26,7 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GLOG_v", "3")
 
 from common import pinned_pool
-from search_rows import PACKED, Arch, Row, read_table, write_row
+from search_rows import LENGTHS, PACKED, Arch, Row, read_table, write_row
 
 from esr_ray.config.load import load_config
 from esr_ray.config.schema import Config
@@ -44,6 +44,8 @@ RANDOM, CHILDREN, LONG, LONG_BY_CHANCE, LONGER = 100, 130, 17, 8, 12
 and how many of the long ones are also trained 3 times as long."""
 STAGES = 4
 """Of a round."""
+REAL_STAGE = 1_000
+"""Of the trainings of benchmarks/search_real.py: after all stages, which must not see them."""
 PARENTS = 40
 """As many of the best are parents."""
 
@@ -165,6 +167,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--output", type=Path, default=Path("search_table.jsonl"), help="rows are added there")
     parser.add_argument("--pack", action="store_true", help=f"write {PACKED.name} at the end")
+    parser.add_argument("--add", type=Path, metavar="FILE", help="also take the trainings of search_real.py into it")
     options = parser.parse_args()
 
     config = load_config(FOLDER / "search_space.yml", options.overrides).config
@@ -178,6 +181,11 @@ def main() -> None:
     ):
         for stage in range(STAGES * options.rounds):
             _run(config, wanted(table, space, stage), stage, table, pool, output)
+    if options.add:
+        # Those of other lengths than the table's are the comparison of what was named.
+        for row in read_table(options.add):
+            if row.length in LENGTHS:
+                table.add(row)
     if options.pack:
         pack(table.rows.values())
 
