@@ -73,3 +73,8 @@ def test_every_parameter_of_a_network_of_the_built_in_blocks_is_set():
     assert {name: value.shape for name, value in values.items()} == shapes
     # The tail that begins with zeros is there under its name.
     assert "upsampler.last.weight" in shapes
+
+
+def test_the_variance_may_be_less() -> None:
+    whole, third = (initial_parameters(SHAPES, 5, True, variance)["a.weight"] for variance in (1.0, 1 / 3))
+    np.testing.assert_allclose(third, whole / np.sqrt(3), rtol=1e-6)

@@ -9,7 +9,7 @@ from esr_ray.data.crops import PicturePair
 from esr_ray.errors import UserError
 from esr_ray.networks.spec import NetworkSpec
 from esr_ray.training.checkpoint import checkpoint_from_bytes
-from esr_ray.training.final import Onlooker, train_fully
+from esr_ray.training.final import LATER, Onlooker, completed, deciding_settings, train_fully
 from esr_ray.training.native import NativeNetworks
 from esr_ray.training.plain import PlainNetwork
 from esr_ray.training.state import TrainingState, state_bytes, state_from_bytes
@@ -102,6 +102,15 @@ def test_a_state_of_another_network_is_refused(library):
         train_fully(NetworkSpec(("S_1_4_4",), 8, 2, "nearest"), config(), PAIRS, 1, make, begun=state)
     with pytest.raises(ValueError, match="another training"):
         train_fully(SPEC, config(average_weights=0.9), PAIRS, 1, make, begun=state)
+
+
+def test_a_training_of_before_a_setting_was_there_is_the_same_training():
+    now = deciding_settings(FullTrainingConfig(steps=9))
+    before = {key: value for key, value in now.items() if key not in LATER}
+    assert before != now
+    assert completed(before, now) == now
+    assert completed({**before, "initial_variance": 1.0}, now) != now
+    assert completed({**before, "steps": 8}, now) != now
 
 
 def test_a_damaged_state_is_told_by_its_name(library):

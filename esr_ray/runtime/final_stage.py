@@ -26,7 +26,7 @@ from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.runtime.training_group import TRIES, GroupLost, TrainingGroup, number_of_trainers
 from esr_ray.search.loop import Stopped
 from esr_ray.tasks.super_resolution import network_spec
-from esr_ray.training.final import PAUSES, deciding_settings
+from esr_ray.training.final import PAUSES, completed, deciding_settings
 from esr_ray.training.loop import Progress
 from esr_ray.training.result import FullyTrained, SetReport
 from esr_ray.training.state import TrainingState, state_from_bytes
@@ -73,9 +73,9 @@ def train_kept(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], bool
     which differs. Raises UserError where it fails, Stopped where the user asked for that.
     """
     config, history = run.setup.config, run.history
-    wanted = {"arch": list(kept.arch), "settings": deciding_settings(config.full_training)}
+    wanted: dict[str, Any] = {"arch": list(kept.arch), "settings": deciding_settings(config.full_training)}
     trained = history.trained.get(kept.label)
-    done = trained is not None and run.folder.checkpoint(kept.label).is_file() and _without_pauses(trained) == wanted
+    done = trained is not None and run.folder.checkpoint(kept.label).is_file() and _recorded(trained, wanted) == wanted
     if not done:
         _train(run, kept, wanted, driver, should_stop)
     benchmarks = config.benchmarks if "benchmarks" in config.pipeline else ()
@@ -85,9 +85,10 @@ def train_kept(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], bool
         _report(run, kept, sets, should_stop)
 
 
-def _without_pauses(trained: TrainingEnded) -> dict[str, Any]:
+def _recorded(trained: TrainingEnded, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What was trained, to compare with what is wanted."""
     settings = {key: value for key, value in trained.settings.items() if key not in PAUSES}
-    return {"arch": list(trained.arch), "settings": settings}
+    return {"arch": list(trained.arch), "settings": completed(settings, wanted["settings"])}
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
@@ -235,8 +236,9 @@ def _state(run: Run, kept: Kept) -> tuple[bytes | None, Progress]:
     content = path.read_bytes()
     state: TrainingState = state_from_bytes(content, str(path))
     config = run.setup.config
-    ours = {**deciding_settings(config.full_training), "network": network_spec(kept.arch, config)}
-    differs = _differences({**state.settings, "network": state.spec}, ours)
+    settings = deciding_settings(config.full_training)
+    ours = {**settings, "network": network_spec(kept.arch, config)}
+    differs = _differences({**completed(state.settings, settings), "network": state.spec}, ours)
     if differs:
         old = path.replace(path.with_name(f"{kept.label}.before.npz"))
         run.say(f"full training: begins anew, {differs}; the state at step {state.progress.steps} is {old.name}")

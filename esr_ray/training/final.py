@@ -20,6 +20,8 @@ from esr_ray.training.state import TrainingState
 
 PAUSES = ("checkpoint_steps", "validation_steps")
 """Settings that no result depends on."""
+LATER = ("initial_variance",)
+"""Settings that were not recorded from the beginning."""
 
 
 class Onlooker:
@@ -38,6 +40,12 @@ class Onlooker:
 def deciding_settings(config: TrainingConfig) -> dict[str, Any]:
     """The settings, in steps, that the weights after a step depend on, as JSON has them."""
     return config.model_dump(mode="json", exclude={*PAUSES, "epochs", "networks"})
+
+
+def completed(settings: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """The settings that a training was recorded with, with those of `now` that its version did not have yet: it is the
+    same training all the same, and must not begin anew because the program was updated."""
+    return {**{key: now[key] for key in LATER if key in now}, **settings}
 
 
 def train_fully(

@@ -110,7 +110,9 @@ class NativeNetwork:
         self.kernels = f"native {networks.library.instruction_set}"
         self._shapes = parameter_shapes(spec)
         self._count = sum(int(np.prod(shape)) for shape in self._shapes.values())
-        self._flat = _flatten(initial_parameters(self._shapes, seed, spec.global_skip != "none"))
+        self._flat = _flatten(
+            initial_parameters(self._shapes, seed, spec.global_skip != "none", config.initial_variance)
+        )
         self._rates = learning_rates(config)
         self._steps = 0
         self._graph: _Graph | None = None

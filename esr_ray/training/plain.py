@@ -81,7 +81,7 @@ class PlainNetwork:
         self._network = ESRN(spec)
         self._weights = {parameter.name: parameter for parameter in self._network.trainable_params()}
         shapes = {name: tuple(parameter.shape) for name, parameter in self._weights.items()}
-        self._set(initial_parameters(shapes, seed, spec.global_skip != "none"))
+        self._set(initial_parameters(shapes, seed, spec.global_skip != "none", config.initial_variance))
         self._averages: dict[str, Parameter] = {}
         if config.average_weights is not None:
             self._averages = {
