@@ -103,7 +103,7 @@ def _train(run: Run, kept: Kept, wanted: dict[str, Any], driver: Any, should_sto
     checkpoint, before = run.folder.checkpoint(kept.label), run.history.trained.get(kept.label)
     if before is not None and checkpoint.is_file():
         old = checkpoint.replace(checkpoint.with_name(f"{kept.label}.before.ckpt"))
-        was, now = ({**one["settings"], "arch": one["arch"]} for one in (_without_pauses(before), wanted))
+        was, now = ({**one["settings"], "arch": one["arch"]} for one in (_recorded(before, wanted), wanted))
         differs = _differences(was, now)
         run.say(f"full training: begins anew, {differs}; the network that was trained is kept as {old.name}")
     run.say(f"full training: {kept.why}, {steps} steps: {' '.join(kept.arch)}")
