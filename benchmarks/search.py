@@ -26,7 +26,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 from common import cores, parser, say, table
-from search_best import SAMPLE, Best, best_known
+from search_best import Best, best_known
 from search_contenders import PLAIN, REFERENCE
 from search_libraries import installed
 from search_rows import PACKED
@@ -35,9 +35,9 @@ from search_surrogate import (
     Fitted,
     Surrogate,
     make_world,
+    mean_seconds,
     open_fitted,
     read_unique,
-    sample_archs,
     table_key,
 )
 from search_world import LONGEST, Contender, World, hypervolume
@@ -101,11 +101,10 @@ def set_stage(rows: Path, kept: Path, worlds: int) -> Stage:
     fitted: Fitted = open_fitted(rows, kept)
     opened = tuple(make_world(fitted, world) for world in range(worlds))
     key = table_key(read_unique(rows))
-    sampled = sample_archs(fitted.space, SAMPLE)
     return Stage(
         worlds=opened,
         bests=tuple(best_known(world, kept, key) for world in opened),
-        training_s=float(np.mean([opened[0].seconds(arch, 1) for arch in sampled])),
+        training_s=mean_seconds(opened[0]),
         contenders={**PLAIN, **installed()[0], **OURS},
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from common import say
 from search_rows import Arch
-from search_surrogate import PLACE, Surrogate, read_kept, sample_archs
+from search_surrogate import PLACE, SAMPLE, Surrogate, read_kept, sample_archs
 from search_world import LONGEST, front, hypervolume
 
 from esr_ray.randomness import generator
@@ -21,8 +21,6 @@ RANDOM, STARTS, KICKS = 20_000, 20, 20
 PRICES = (0.0, 0.01, 0.03, 0.1, 0.3)
 """dB that 10,000 mult-adds for each LR pixel cost in a climb: 0 climbs to the best, the others along the front."""
 PRICED_STARTS = 5
-SAMPLE = 2000
-"""Random networks of which the reference point of the hypervolume and the mean cost of a training are taken."""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@
 
 Every contender has the device seconds of 160 short trainings of the mean random network, with several seeds each. What
 a training costs is worked out (as in `search.py`), so that a busy machine does nobody harm. The networks that were
-named are then trained 20 times as long with two seeds that no search has used; so is, for each of our searches, the
-best of its front that has 20 % fewer mult-adds. All trainings are kept in `--output` (JSON lines); the short, longer
-and long ones may be added to the table of `search.py` with `search_table.py --add`.
+named are then trained 20 times as long with two seeds that no search has used; so is, for the contender that is given
+first, the best of its front that has 20 % fewer mult-adds. All trainings are kept in `--output` (JSON lines); the
+short, longer and long ones may be added to the table of `search.py` with `search_table.py --add`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from common import cores, pinned_pool, say, table
 from search_contenders import PLAIN, REFERENCE
 from search_ours import OURS
 from search_rows import PACKED, Arch, read_table, write_row
-from search_surrogate import cost_terms, fit_seconds, sample_archs
+from search_surrogate import cost_terms, fit_seconds, mean_seconds
 from search_table import REAL_STAGE, Training, train
 from search_world import Contender, Named, World
 
@@ -100,15 +100,10 @@ def run(search: Search) -> tuple[Search, Named, Arch | None]:
     contenders: dict[str, Contender] = {**PLAIN, **OURS}
     named = contenders[search.contender](World(truth, budget_s), budget_s, search.seed)
     most = CHEAPER * truth.space.cost(named.arch).mult_adds
-    # A front is given from the cheapest to the best.
-    cheaper = [arch for arch in named.front if truth.space.cost(arch).mult_adds <= most]
-    by_cost = sorted(cheaper, key=lambda arch: truth.space.cost(arch).mult_adds)
-    return search, named, by_cost[-1] if by_cost else None
-
-
-def mean_seconds(truth: RealTruth) -> float:
-    """Device seconds of a short training of the mean random network."""
-    return fmean(truth.seconds(arch, 1) for arch in sample_archs(truth.space, 2000))
+    # On a front more cost is better.
+    costs = {arch: truth.space.cost(arch).mult_adds for arch in named.front}
+    cheaper = max((arch for arch in costs if costs[arch] <= most), key=costs.__getitem__, default=None)
+    return search, named, cheaper
 
 
 def finish(given: tuple[Config, np.ndarray, Path, Arch, int]) -> tuple[Arch, int, float]:

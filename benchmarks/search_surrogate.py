@@ -38,6 +38,7 @@ from scipy.special import ndtri
 from search_features import feature_matrix
 from search_process import Data, Drawn, Process, Shape, fit
 from search_rows import LENGTHS, PACKED, Arch, Row, read_table, write_row
+from search_world import Truth
 
 from esr_ray.config.load import load_config
 from esr_ray.randomness import generator, uniform
@@ -51,6 +52,8 @@ FITTED = FOLDER / "search_surrogate.json"
 PLACE = {length: place for place, length in enumerate(LENGTHS)}
 TAIL = 0.00135
 """Of a network's own part: it is cut at three standard deviations, beyond which no table of this size says anything."""
+SAMPLE = 2000
+"""Random networks of which the reference point of the hypervolume and the mean cost of a training are taken."""
 BATCH = 2000
 """Networks that are predicted at once; bounds the memory."""
 
@@ -234,6 +237,11 @@ def sample_archs(space: Space, count: int, seed: int = 0) -> list[Arch]:
         found.setdefault(decode(sample_genome(space, generator(seed, "benchmark of search", index))))
         index += 1
     return list(found)
+
+
+def mean_seconds(truth: Truth) -> float:
+    """Device seconds of a short training of the mean random network: what a contender's budget is counted in."""
+    return float(np.mean([truth.seconds(arch, 1) for arch in sample_archs(truth.space, SAMPLE)]))
 
 
 def main() -> None:

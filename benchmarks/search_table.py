@@ -169,6 +169,8 @@ def main() -> None:
     parser.add_argument("--pack", action="store_true", help=f"write {PACKED.name} at the end")
     parser.add_argument("--add", type=Path, metavar="FILE", help="also take the trainings of search_real.py into it")
     options = parser.parse_args()
+    if options.add and not options.pack:
+        parser.error("--add only makes a difference with --pack")
 
     config = load_config(FOLDER / "search_space.yml", options.overrides).config
     space = make_space(config.space, config.task.scale)

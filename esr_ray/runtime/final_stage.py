@@ -73,9 +73,9 @@ def train_kept(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], bool
     which differs. Raises UserError where it fails, Stopped where the user asked for that.
     """
     config, history = run.setup.config, run.history
-    wanted: dict[str, Any] = {"arch": list(kept.arch), "settings": deciding_settings(config.full_training)}
+    wanted = {"arch": list(kept.arch), "settings": deciding_settings(config.full_training)}
     trained = history.trained.get(kept.label)
-    done = trained is not None and run.folder.checkpoint(kept.label).is_file() and _recorded(trained, wanted) == wanted
+    done = trained is not None and run.folder.checkpoint(kept.label).is_file() and _recorded(trained) == wanted
     if not done:
         _train(run, kept, wanted, driver, should_stop)
     benchmarks = config.benchmarks if "benchmarks" in config.pipeline else ()
@@ -85,10 +85,10 @@ def train_kept(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], bool
         _report(run, kept, sets, should_stop)
 
 
-def _recorded(trained: TrainingEnded, wanted: dict[str, Any]) -> dict[str, Any]:
+def _recorded(trained: TrainingEnded) -> dict[str, Any]:
     """What was trained, to compare with what is wanted."""
     settings = {key: value for key, value in trained.settings.items() if key not in PAUSES}
-    return {"arch": list(trained.arch), "settings": completed(settings, wanted["settings"])}
+    return {"arch": list(trained.arch), "settings": completed(settings)}
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any]) -> str:
@@ -103,7 +103,7 @@ def _train(run: Run, kept: Kept, wanted: dict[str, Any], driver: Any, should_sto
     checkpoint, before = run.folder.checkpoint(kept.label), run.history.trained.get(kept.label)
     if before is not None and checkpoint.is_file():
         old = checkpoint.replace(checkpoint.with_name(f"{kept.label}.before.ckpt"))
-        was, now = ({**one["settings"], "arch": one["arch"]} for one in (_recorded(before, wanted), wanted))
+        was, now = ({**one["settings"], "arch": one["arch"]} for one in (_recorded(before), wanted))
         differs = _differences(was, now)
         run.say(f"full training: begins anew, {differs}; the network that was trained is kept as {old.name}")
     run.say(f"full training: {kept.why}, {steps} steps: {' '.join(kept.arch)}")
@@ -236,9 +236,8 @@ def _state(run: Run, kept: Kept) -> tuple[bytes | None, Progress]:
     content = path.read_bytes()
     state: TrainingState = state_from_bytes(content, str(path))
     config = run.setup.config
-    settings = deciding_settings(config.full_training)
-    ours = {**settings, "network": network_spec(kept.arch, config)}
-    differs = _differences({**completed(state.settings, settings), "network": state.spec}, ours)
+    ours = {**deciding_settings(config.full_training), "network": network_spec(kept.arch, config)}
+    differs = _differences({**completed(state.settings), "network": state.spec}, ours)
     if differs:
         old = path.replace(path.with_name(f"{kept.label}.before.npz"))
         run.say(f"full training: begins anew, {differs}; the state at step {state.progress.steps} is {old.name}")

@@ -42,10 +42,11 @@ def deciding_settings(config: TrainingConfig) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude={*PAUSES, "epochs", "networks"})
 
 
-def completed(settings: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
-    """The settings that a training was recorded with, with those of `now` that its version did not have yet: it is the
-    same training all the same, and must not begin anew because the program was updated."""
-    return {**{key: now[key] for key in LATER if key in now}, **settings}
+def completed(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that a training was recorded with, and the defaults of those that its version did not have yet: it
+    must not begin anew because the program was updated, only if the user changes something."""
+    defaults = deciding_settings(FullTrainingConfig())
+    return {**{key: defaults[key] for key in LATER}, **settings}
 
 
 def train_fully(
