@@ -35,10 +35,16 @@ class Row:
 def read_table(path: Path = PACKED) -> list[Row]:
     """The rows of a table, packed or not."""
     with lzma.open(path, "rt") if path.suffix == ".xz" else path.open() as file:
-        return [Row(**{**content, "arch": tuple(content["arch"].split())}) for content in map(json.loads, file)]
+        return [read_row(line) for line in file]
+
+
+def read_row(line: str) -> Row:
+    """A row of a line of JSON."""
+    content = json.loads(line)
+    return Row(**{**content, "arch": tuple(content["arch"].split())})
 
 
 def write_row(row: Row) -> str:
-    """A row as a line of JSON."""
+    """A row as a line of JSON, its figures rounded."""
     content = asdict(row) | {"arch": " ".join(row.arch)}
     return json.dumps({key: round(value, 5) if isinstance(value, float) else value for key, value in content.items()})

@@ -26,7 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GLOG_v", "3")
 
 from common import pinned_pool
-from search_rows import LENGTHS, PACKED, Arch, Row, read_table, write_row
+from search_rows import LENGTHS, PACKED, Arch, Row, read_row, read_table, write_row
 
 from esr_ray.config.load import load_config
 from esr_ray.config.schema import Config
@@ -39,11 +39,27 @@ from esr_ray.space.space import Space, make_space
 FOLDER = Path(__file__).resolve().parent
 SEED = 0
 """Of the choice of networks; trainings have seeds of their own."""
-RANDOM, CHILDREN, LONG, LONG_BY_CHANCE, LONGER = 100, 130, 17, 8, 12
-"""Networks of a round: random ones, children of the best, the best that are trained long, those that are so by chance,
-and how many of the long ones are also trained 3 times as long."""
+RANDOM, CHILDREN = 100, 130
+"""Networks of a round: random ones, and children of the best."""
+
+
+@dataclass(frozen=True)
+class Longer:
+    """Networks of a round that are trained longer."""
+
+    best: int
+    """10 times as long, because they are the best by short training."""
+    by_chance: int
+    """10 times as long as well."""
+    also_3x: int
+    """Of both: 3 times as long too."""
+
+
 STAGES = 4
 """Of a round."""
+FIRST_ROUNDS = 4
+FIRST, LATER = Longer(17, 8, 12), Longer(4, 1, 2)
+"""Later rounds only follow the top, whose rows the first ones have shown how to read."""
 REAL_STAGE = 1_000
 """Of the trainings of benchmarks/search_real.py: after all stages, which must not see them."""
 PARENTS = 40
@@ -74,6 +90,7 @@ class Table:
         self.archs = dict.fromkeys(row.arch for row in self.rows.values())
 
     def add(self, row: Row) -> None:
+        """Take a row in; its figures have to be those that the file has, or choices differ when the file is read."""
         self.rows[Training(row.arch, row.length, row.seed)] = row
         self.archs.setdefault(row.arch)
 
@@ -110,20 +127,23 @@ def wanted(known: Table, space: Space, stage: int) -> list[Training]:
     of the most promising, and the same networks with other seeds and lengths."""
     table = known.before(stage)
     rng = generator(SEED, "table", stage)
+    longer = FIRST if stage < FIRST_ROUNDS * STAGES else LATER
     if stage % STAGES == 0:
         return [Training(decode(sample_genome(space, rng)), 1, 0) for _ in range(RANDOM)]
     if stage % STAGES == 1:
         return [Training(arch, 1, 0) for arch in children(table, space, rng, CHILDREN)]
     if stage % STAGES == 2:
         left = [arch for arch in table.best(1, len(table.archs)) if table.value(arch, 10) is None]
-        by_chance = [left[int(place)] for place in rng.permutation(len(left))[:LONG_BY_CHANCE]]
-        return [Training(arch, 10, seed) for arch in dict.fromkeys([*left[:LONG], *by_chance]) for seed in (0, 1)]
+        by_chance = [left[int(place)] for place in rng.permutation(len(left))[: longer.by_chance]]
+        return [
+            Training(arch, 10, seed) for arch in dict.fromkeys([*left[: longer.best], *by_chance]) for seed in (0, 1)
+        ]
     chosen = list(dict.fromkeys(row.arch for row in table.rows.values() if row.stage == stage - 1))
     chosen.sort()
-    longer = [chosen[int(place)] for place in rng.permutation(len(chosen))[:LONGER]]
+    also = [chosen[int(place)] for place in rng.permutation(len(chosen))[: longer.also_3x]]
     return [
         *(Training(arch, 1, 1) for arch in chosen),
-        *(Training(arch, 3, seed) for arch in longer for seed in (0, 1)),
+        *(Training(arch, 3, seed) for arch in also for seed in (0, 1)),
     ]
 
 
@@ -197,8 +217,9 @@ def _run(config: Config, trainings: Sequence[Training], stage: int, table: Table
     began = time.monotonic()
     for done, row in enumerate(pool.imap_unordered(train, todo), 1):
         if row is not None:
-            table.add(row)
-            output.write(write_row(row) + "\n")
+            line = write_row(row)
+            table.add(read_row(line))
+            output.write(line + "\n")
             output.flush()
         print(f"stage {stage}: {done}/{len(todo)}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
 
