@@ -1,6 +1,7 @@
-"""A predictor ranks networks that it has not seen, and of the children the one that it thinks best is trained."""
+"""A predictor ranks networks that it has not seen, and of the proposals the one that it thinks best is trained."""
 
 from dataclasses import replace
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -9,11 +10,13 @@ from strategies import small_space
 from worlds import SPACE, make_config, number, simulated, view_of
 
 from esr_ray.metrics import Quality
+from esr_ray.search.breeding import Child
 from esr_ray.search.growing import growing
 from esr_ray.search.job import Candidate, Job, Outcome
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.pareto import fronts
-from esr_ray.search.predictor import LEAST, Ridge, Screening, Trees
+from esr_ray.search.predictor import Ridge, Trees
+from esr_ray.search.screening import LEAST, ROUND, Screening
 from esr_ray.search.state import State, tell, with_asked
 from esr_ray.space.counts import mult_adds_720p
 from esr_ray.space.features import feature_matrix
@@ -51,6 +54,10 @@ def view(genomes, noise=0.0, objectives=("psnr",), space=WIDE):
     return view_of(state, objectives)
 
 
+def screening_of(predictor, proposals):
+    return Screening(predictor, proposals, mutation_rate=0.2)
+
+
 def split(genomes, known):
     """The first networks with their genomes, and the others without."""
     items = list(genomes.items())
@@ -61,7 +68,7 @@ def split(genomes, known):
 @pytest.mark.parametrize(("noise", "least"), [(0.0, 0.85), (0.3, 0.75)])
 def test_networks_that_were_not_seen_are_ranked_nearly_as_they_are(predictor, noise, least):
     known, unknown = split(networks(180), 120)
-    model = Screening(predictor, 10).fit(view(known, noise), WIDE)
+    model = screening_of(predictor, 10).fit(view(known, noise), WIDE)
     predicted = model(feature_matrix(unknown, WIDE))
     assert predicted.shape == (60,)
     assert spearmanr(predicted, [true_value(arch) for arch in unknown]).statistic > least
@@ -69,7 +76,7 @@ def test_networks_that_were_not_seen_are_ranked_nearly_as_they_are(predictor, no
 
 def test_a_linear_function_is_learnt_as_good_as_exactly_by_the_linear_model():
     known, unknown = split(networks(180), 120)
-    predicted = Screening(Ridge(), 10).fit(view(known), WIDE)(feature_matrix(unknown, WIDE))
+    predicted = screening_of(Ridge(), 10).fit(view(known), WIDE)(feature_matrix(unknown, WIDE))
     true = np.array([true_value(arch) for arch in unknown])
     # What is estimated of each network is drawn towards the mean, all alike.
     assert np.corrcoef(predicted, true)[0, 1] > 0.999
@@ -78,7 +85,7 @@ def test_a_linear_function_is_learnt_as_good_as_exactly_by_the_linear_model():
 @PREDICTORS
 def test_nothing_is_learnt_from_a_few(predictor):
     genomes = networks(LEAST)
-    screening = Screening(predictor, 10)
+    screening = screening_of(predictor, 10)
     assert screening.fit(view(split(genomes, LEAST - 1)[0]), WIDE) is None
     assert screening.fit(view(genomes), WIDE) is not None
 
@@ -89,21 +96,75 @@ def test_networks_that_are_all_alike_in_value_can_be_learnt_from(predictor):
     state = view(networks(20), noise=0).state
     same = {job: Outcome(job, Quality(30.0, 28.0, 0.9)) for job in state.outcomes}
     seen = view_of(replace(state, outcomes=growing(same)))
-    predicted = Screening(predictor, 10).fit(seen, WIDE)(feature_matrix(list(networks(30)), WIDE))
+    predicted = screening_of(predictor, 10).fit(seen, WIDE)(feature_matrix(list(networks(30)), WIDE))
     np.testing.assert_allclose(predicted, 30.0, atol=0.02)
+
+
+def handed(genomes):
+    """Makes children of these genomes, one after the other and again; the parent of each is its place."""
+    children = cycle([Child(genome, "random", (place,)) for place, genome in enumerate(genomes)])
+    return lambda: next(children)
 
 
 @PREDICTORS
 def test_the_best_predicted_of_the_children_is_taken(predictor):
-    known, children = split(networks(140), 100)
-    screening, seen = Screening(predictor, 40), view(known)
+    genomes = networks(140)
+    known, children = split(genomes, 100)
+    screening, seen = screening_of(predictor, ROUND), view(known)
     model = screening.fit(seen, WIDE)
-    best = screening.best(children, model, seen, WIDE)
-    assert best == int(np.argmax(model(feature_matrix(children, WIDE))))
-    ranked = sorted(children, key=true_value, reverse=True)
-    assert ranked.index(children[best]) < (1 if predictor == Ridge() else 5)
+    first = children[:ROUND]
+    taken = screening.child(handed(genomes[arch] for arch in first), model, seen, {}, WIDE, np.random.default_rng(0))
+    scores = screening.scores(first, model, seen, WIDE)
+    np.testing.assert_array_equal(scores, model(feature_matrix(first, WIDE)))
+    best = first[int(np.argmax(scores))]
+    assert decode(taken.genome) == best
+    ranked = sorted(first, key=true_value, reverse=True)
+    assert ranked.index(best) < (1 if predictor == Ridge() else 5)
     # With latency beside, which nobody knows of a child, it is PSNR alone too.
-    assert screening.best(children, model, view(known, objectives=("psnr", "latency")), WIDE) == best
+    beside = view(known, objectives=("psnr", "latency"))
+    np.testing.assert_array_equal(screening.scores(first, model, beside, WIDE), scores)
+
+
+@PREDICTORS
+@pytest.mark.parametrize("objectives", [("psnr",), ("psnr", "mult_adds")])
+def test_later_rounds_are_bred_from_the_best_proposals_and_promise_more(predictor, objectives):
+    genomes = networks(120)
+    known, children = split(genomes, 100)
+    seen = view(known, objectives=objectives)
+    model = screening_of(predictor, 2).fit(seen, WIDE)
+
+    def taken(proposals):
+        first, rng = handed(genomes[arch] for arch in children), np.random.default_rng(0)
+        return screening_of(predictor, proposals).child(first, model, seen, {}, WIDE, rng)
+
+    one, many = taken(ROUND), taken(10 * ROUND)
+    archs = [decode(child.genome) for child in (one, many)]
+    assert archs[0] in children
+    assert archs[1] not in children
+    assert WIDE.allows(archs[1])
+    scores = screening_of(predictor, 2).scores(archs, model, seen, WIDE)
+    assert scores[1] > scores[0]
+    assert many.operator in ("mutation", "crossover")
+    assert set(many.parents) <= set(range(ROUND))
+
+
+@PREDICTORS
+@pytest.mark.parametrize("proposals", [2, ROUND, 3 * ROUND + 1])
+def test_no_network_that_is_known_is_taken(predictor, proposals):
+    genomes = networks(140)
+    known, children = split(genomes, 100)
+    screening, seen = screening_of(predictor, proposals), view(known)
+    model = screening.fit(seen, WIDE)
+    asked = dict.fromkeys(known, 0)
+    for turn in range(6):
+        # Two of these that are known for each that is not.
+        first = handed(genomes[arch] for pair in zip(known, children, strict=False) for arch in (pair[0], *pair))
+        child = screening.child(first, model, seen, asked, WIDE, np.random.default_rng(turn))
+        assert decode(child.genome) not in asked
+        asked[decode(child.genome)] = turn
+    assert (
+        screening.child(handed([genomes[next(iter(known))]]), model, seen, asked, WIDE, np.random.default_rng()) is None
+    )
 
 
 @PREDICTORS
@@ -111,9 +172,9 @@ def test_the_best_predicted_of_the_children_is_taken(predictor):
 @pytest.mark.parametrize("seed", range(4))
 def test_with_two_objectives_no_child_is_better_in_both_than_the_one_taken(predictor, cost, seed):
     known, children = split(networks(70, seed), 50)
-    screening, seen = Screening(predictor, 20), view(known, 0.1, ("psnr", cost))
+    screening, seen = screening_of(predictor, 20), view(known, 0.1, ("psnr", cost))
     model = screening.fit(seen, WIDE)
-    best = screening.best(children, model, seen, WIDE)
+    best = int(np.argmax(screening.scores(children, model, seen, WIDE)))
     costs = [getattr(WIDE.cost(arch), cost) for arch in children]
     first = fronts(np.stack([-model(feature_matrix(children, WIDE)), costs], axis=1))[0]
     assert best in first
@@ -121,12 +182,17 @@ def test_with_two_objectives_no_child_is_better_in_both_than_the_one_taken(predi
 
 @PREDICTORS
 def test_the_same_is_learnt_and_chosen_from_the_same(predictor):
-    known, children = split(networks(140), 100)
-    screening, seen = Screening(predictor, 40), view(known, 0.3)
+    genomes = networks(140)
+    known, children = split(genomes, 100)
+    screening, seen = screening_of(predictor, 70), view(known, 0.3)
     one, other = (screening.fit(view(known, 0.3), WIDE) for _ in range(2))
     features = feature_matrix(children, WIDE)
     np.testing.assert_array_equal(one(features), other(features))
-    assert screening.best(children, one, seen, WIDE) == screening.best(children, other, seen, WIDE)
+    taken = [
+        screening.child(handed(genomes[arch] for arch in children), model, seen, {}, WIDE, np.random.default_rng(3))
+        for model in (one, other)
+    ]
+    assert taken[0] == taken[1]
 
 
 @pytest.mark.parametrize("schedule", ["steady", "generational"])

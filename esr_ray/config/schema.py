@@ -122,9 +122,13 @@ class EvolutionConfig(_Section):
         None, description="greatest memory of an enlargement on the device, in MB; those within it come first"
     )
     predictor: Literal["ridge", "trees"] | None = Field(
-        None, description="what chooses among several children the one to train, learnt from those that were trained"
+        None, description="what chooses among many proposals the one to train, learnt from those that were trained"
     )
-    proposals: Annotated[int, Field(ge=2)] = Field(10, description="children that a predictor chooses among")
+    proposals: Annotated[int, Field(ge=2)] = Field(
+        100,
+        description="networks among which a predictor chooses the one to train: the first 20 are children of the pool, "
+        "all others of the best proposals before them",
+    )
     promotion: PromotionConfig | None = Field(
         None, description="longer trainings for the better ones; null: each candidate is trained once"
     )

@@ -17,11 +17,12 @@ from esr_ray.search.evidence import Gatherer, gather
 from esr_ray.search.growing import Growing, growing
 from esr_ray.search.job import Candidate, Job, Outcome
 from esr_ray.search.objectives import OBJECTIVES, Objective
-from esr_ray.search.predictor import Model, Screening
+from esr_ray.search.predictor import Model
 from esr_ray.search.promotion import Promotion
 from esr_ray.search.race import Race, Verdict, judge
 from esr_ray.search.ranking import View
 from esr_ray.search.schedule import Schedule
+from esr_ray.search.screening import Screening
 from esr_ray.search.state import State, before_batch, with_asked
 from esr_ray.search.survival import Survival
 from esr_ray.space.counts import mult_adds_720p
@@ -224,19 +225,21 @@ class Algorithm:
             if decode(founder) not in state.known:
                 return Child(founder, "founder")
         rng = generator(self.seed, "child", state.next_candidate)
-        children: list[Child] = []
         if state.births >= self.initial:
             pool = self.survival.pool(view)
             slot = state.births_there if batch == state.last_batch else 0
             model = self._model(view)
-            wanted = 1 if self.screening is None or model is None else self.screening.proposals
-            children = new_children(lambda: self.breeding.child(slot, pool, self.space, rng), state, wanted)
-            if self.screening is not None and model is not None and len(children) > 1:
-                archs = [decode(one.genome) for one in children]
-                return children[self.screening.best(archs, model, view, self.space)]
-        if not children:
-            children = new_children(lambda: random_child(self.space, rng), state, 1)
-        return children[0] if children else None
+
+            def bred() -> Child:
+                return self.breeding.child(slot, pool, self.space, rng)
+
+            if self.screening is not None and model is not None:
+                child = self.screening.child(bred, model, view, state.known, self.space, rng)
+            else:
+                child = next(iter(new_children(bred, state.known, 1)), None)
+            if child is not None:
+                return child
+        return next(iter(new_children(lambda: random_child(self.space, rng), state.known, 1)), None)
 
     def _model(self, view: View) -> Model | None:
         """What the predictor has learnt from the first outcomes that the view has."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +10,6 @@ import numpy as np
 
 from esr_ray.search.ranking import Individual
 from esr_ray.search.selection import Selection
-from esr_ray.search.state import State
 from esr_ray.search.variation import crossover, mutate
 from esr_ray.space.counts import Arch
 from esr_ray.space.genome import Genome, decode
@@ -37,15 +36,15 @@ class Breeding(Protocol):
         """Child number `slot` of its generation; at random where the pool is empty."""
 
 
-def new_children(make: Callable[[], Child], state: State, wanted: int) -> list[Child]:
-    """So many different children, of networks that were not asked for; fewer if NOVELTY_TRIES in a row gave none."""
+def new_children(make: Callable[[], Child], known: Container[Arch], wanted: int) -> list[Child]:
+    """So many different children, of networks that are not known; fewer if NOVELTY_TRIES in a row gave none."""
     children: dict[Arch, Child] = {}
     tries = 0
     while len(children) < wanted and tries < NOVELTY_TRIES:
         child = make()
         arch = decode(child.genome)
         tries += 1
-        if arch not in state.known and arch not in children:
+        if arch not in known and arch not in children:
             children[arch], tries = child, 0
     return list(children.values())
 
@@ -67,6 +66,17 @@ def crossed(pool: Sequence[Individual], selection: Selection, space: Space, rng:
     one, other = selection.choose(pool, 2, rng)
     genome, _ = crossover(one.candidate.genome, other.candidate.genome, rng)
     return Child(repair(genome, space, rng) or one.candidate.genome, "crossover", (one.id, other.id))
+
+
+def varied(parents: Sequence[Child], rate: float, space: Space, rng: np.random.Generator) -> Child:
+    """A child of children that were never trained, by crossover or mutation, half and half; its parents are theirs."""
+    one, other = (parents[int(place)] for place in rng.integers(len(parents), size=2))
+    if one is not other and rng.random() < 0.5:
+        genome, _ = crossover(one.genome, other.genome, rng)
+        theirs = tuple(dict.fromkeys((*one.parents, *other.parents)))
+        return Child(repair(genome, space, rng) or one.genome, "crossover", theirs)
+    changed = repair(mutate(one.genome, space.vocabulary, rate, rng), space, rng)
+    return Child(changed or one.genome, "mutation", one.parents)
 
 
 @dataclass(frozen=True)

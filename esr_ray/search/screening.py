@@ -1,0 +1,97 @@
+"""Which child is trained: of many proposals, the one that a predictor thinks best."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from esr_ray.search.breeding import Child, new_children, varied
+from esr_ray.search.evidence import Floats
+from esr_ray.search.pareto import first_front, hypervolume
+from esr_ray.search.predictor import Model, Predictor
+from esr_ray.search.ranking import View
+from esr_ray.space.counts import Arch, mult_adds_720p
+from esr_ray.space.features import feature_matrix
+from esr_ray.space.genome import decode
+from esr_ray.space.space import Space
+
+LEAST = 16
+"""Trained candidates before which nothing is predicted."""
+ROUND = 20
+"""Proposals of a round."""
+KEPT = 5
+"""Of all rounds before, as many of the best are varied in the next one."""
+
+
+@dataclass(frozen=True)
+class Screening:
+    """Of so many `proposals` the one that the predictor thinks best is trained.
+
+    They come in rounds. The first are children of the pool, as without a predictor; those of each later round are
+    children of the best proposals so far: a small evolution within the predictor, as what is asked of a surrogate in
+    Bayesian optimisation is found by evolution (White, Neiswanger and Savani 2021, BANANAS, section 4).
+    """
+
+    predictor: Predictor
+    proposals: int
+    mutation_rate: float
+
+    def fit(self, view: View, space: Space) -> Model | None:
+        """What the candidates of a view teach; None where they are too few."""
+        if len(view.ids) < LEAST:
+            return None
+        archs = [view.state.candidates[one].arch for one in view.ids]
+        return self.predictor.fit(feature_matrix(archs, space), view.estimate.mean, view.estimate.error)
+
+    def child(
+        self,
+        first: Callable[[], Child],
+        model: Model,
+        view: View,
+        known: Mapping[Arch, int],
+        space: Space,
+        rng: np.random.Generator,
+    ) -> Child | None:
+        """The child to train; `first` makes those of the first round. None where no network is new: not `known`."""
+        found = new_children(first, known, min(ROUND, self.proposals))
+        archs = [decode(one.genome) for one in found]
+        scores = self.scores(archs, model, view, space)
+        while 1 < len(found) < self.proposals:
+            best = [found[place] for place in np.argsort(-scores, kind="stable")[:KEPT]]
+            taken = ChainMap(dict.fromkeys(archs, -1), known)  # type: ignore[arg-type]
+            wanted = min(ROUND, self.proposals - len(found))
+            more = new_children(lambda best=best: varied(best, self.mutation_rate, space, rng), taken, wanted)  # type: ignore[misc]
+            if not more:
+                break
+            found += more
+            archs += [decode(one.genome) for one in more]
+            scores = self.scores(archs, model, view, space)
+        return found[int(np.argmax(scores))] if found else None
+
+    def scores(self, archs: Sequence[Arch], model: Model, view: View, space: Space) -> Floats:
+        """What each network (n,) promises, the more the better: its predicted PSNR; if parameters or mult-adds are
+        objectives too, the place by what it would add to the hypervolume of the front, of equal ones by PSNR."""
+        if not archs:
+            return np.zeros(0)
+        predicted = model(feature_matrix(archs, space))
+        names = [one.name for one in view.objectives]
+        exact = [name for name in names if name in ("params", "mult_adds")]
+        if not exact or "psnr" not in names:
+            return predicted
+        children = np.stack([-predicted, *([_cost(name, arch, space) for arch in archs] for name in exact)], axis=1)
+        known = view.costs[:, [names.index(name) for name in ("psnr", *exact)]]
+        worst, spread = known.max(0), np.maximum(np.ptp(known, axis=0), 1e-12)
+        front = (known[first_front(known)] - worst) / spread
+        # Beyond the worst known in anything a child adds nothing.
+        grown = [hypervolume(np.vstack([front, child]), np.zeros(len(worst))) for child in (children - worst) / spread]
+        places = np.empty(len(archs))
+        places[np.lexsort((predicted, np.array(grown)))] = np.arange(len(archs))
+        return places
+
+
+def _cost(name: str, arch: Arch, space: Space) -> float:
+    cost = space.cost(arch)
+    return float(cost.params if name == "params" else mult_adds_720p(cost, space.scale))
