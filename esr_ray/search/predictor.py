@@ -8,10 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
-from esr_ray.search.evidence import Floats
+from esr_ray.search.evidence import Estimate, Floats
 
-Model = Callable[[Floats], Floats]
-"""Values (k,) of networks by their features (k, F)."""
+Model = Callable[[Floats], Estimate]
+"""Values (k,) of networks by their features (k, F), with their standard errors."""
 
 
 class Predictor(Protocol):
@@ -33,12 +33,13 @@ class Ridge:
 
         model = make_pipeline(StandardScaler(), BayesianRidge())
         model.fit(features, values, bayesianridge__sample_weight=_weights(errors))
-        return lambda wanted: np.asarray(model.predict(wanted))
+        return lambda wanted: Estimate(*model.predict(wanted, return_std=True))
 
 
 @dataclass(frozen=True)
 class Trees:
-    """A forest of extremely randomised trees (scikit-learn; Geurts, Ernst and Wehenkel 2006)."""
+    """A forest of extremely randomised trees (scikit-learn; Geurts, Ernst and Wehenkel 2006); the error is what its
+    trees differ by."""
 
     trees: int = 100
 
@@ -47,7 +48,12 @@ class Trees:
 
         model = ExtraTreesRegressor(self.trees, min_samples_leaf=2, max_features=0.5, random_state=0)
         model.fit(features, values, sample_weight=_weights(errors))
-        return lambda wanted: np.asarray(model.predict(wanted))
+
+        def predicted(wanted: Floats) -> Estimate:
+            each = np.stack([tree.predict(wanted.astype(np.float32)) for tree in model.estimators_])
+            return Estimate(each.mean(0), each.std(0))
+
+        return predicted
 
 
 def _weights(errors: Floats) -> Floats:

@@ -18,8 +18,10 @@ from esr_ray.space.features import feature_matrix
 from esr_ray.space.genome import decode
 from esr_ray.space.space import Space
 
-LEAST = 16
+LEAST = 8
 """Trained candidates before which nothing is predicted."""
+OPTIMISM = 1.0
+"""Standard errors that are added to a prediction: of networks that promise the same, the less known one is trained."""
 ROUND = 20
 """Proposals of a round."""
 KEPT = 5
@@ -72,11 +74,13 @@ class Screening:
         return found[int(np.argmax(scores))] if found else None
 
     def scores(self, archs: Sequence[Arch], model: Model, view: View, space: Space) -> Floats:
-        """What each network (n,) promises, the more the better: its predicted PSNR; if parameters or mult-adds are
-        objectives too, the place by what it would add to the hypervolume of the front, of equal ones by PSNR."""
+        """What each network (n,) promises, the more the better: its PSNR, predicted with some optimism (an upper
+        confidence bound); if parameters or mult-adds are objectives too, its place by what it would add to the
+        hypervolume of the front, of equal ones by PSNR."""
         if not archs:
             return np.zeros(0)
-        predicted = model(feature_matrix(archs, space))
+        found = model(feature_matrix(archs, space))
+        predicted = found.mean + OPTIMISM * found.error
         names = [one.name for one in view.objectives]
         exact = [name for name in names if name in ("params", "mult_adds")]
         if not exact or "psnr" not in names:
