@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+import yaml
 
 import esr_ray.runs.folder as folder_module
 from esr_ray.config.load import check_config
@@ -54,6 +55,22 @@ def holder(tmp_path):
     yield folder, process
     process.kill()
     process.communicate()
+
+
+def test_run_of_before_a_way_to_search_goes_on_as_it_began(tmp_path):
+    """Its configuration lacks keys that now have other defaults; what it does have is what it was."""
+    folder = run_folder(tmp_path)
+    create(folder, config(evolution={"schedule": "steady", "predictor": "ridge"}), {})
+    content = yaml.safe_load(folder.config.read_text())
+    for key in ("schedule", "promotion", "race", "predictor"):
+        del content["evolution"][key]
+    folder.config.write_text(yaml.safe_dump(content))
+    then = stored_config(folder).evolution
+    assert (then.schedule, then.promotion, then.race, then.predictor) == ("generational", None, None, None)
+
+    content["evolution"]["schedule"] = "steady"
+    folder.config.write_text(yaml.safe_dump(content))
+    assert stored_config(folder).evolution.schedule == "steady"
 
 
 def test_name_of_a_new_folder_is_given_or_made_of_the_file_and_the_time(tmp_path, monkeypatch):

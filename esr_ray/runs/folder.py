@@ -24,6 +24,9 @@ MAY_CHANGE = ("evolution", "space", "full_training", "benchmarks", "pipeline", "
 MAY_NOT = ("space.base_channels", "space.global_skip", "space.user_blocks")
 """Among them, those that may not: the same blocks would be another network."""
 
+BEFORE: dict[str, Any] = {"schedule": "generational", "promotion": None, "race": None, "predictor": None}
+"""Keys of `evolution` as they were before there were such keys: the run of an old version goes on as it began."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -124,7 +127,10 @@ def stored_config(folder: RunFolder) -> Config:
         raise UserError(
             f"{folder.path}: is not a run folder (it has no {folder.config.name}); give the folder of a run"
         )
-    return check_config(read_yaml(folder.config), str(folder.config))
+    content = read_yaml(folder.config)
+    if isinstance(content.get("evolution"), dict):
+        content["evolution"] = BEFORE | content["evolution"]
+    return check_config(content, str(folder.config))
 
 
 def check_same_experiment(stored: Config, given: Config, folder: RunFolder) -> None:
