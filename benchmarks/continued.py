@@ -1,11 +1,13 @@
-"""Has a promoted training to begin anew, or can it go on from the weights of the short one?
+"""Has a promoted training to begin anew, or can it go on from the short one? And a child's, from its parent's weights?
 
     python benchmarks/continued.py --set data.hr=T91/HR
 
 A rate that was annealed to zero has to be raised again to go on. Random networks of search_space.yml are trained for a
 short time, 3 times as long anew, and twice as long from the short training's weights, with the whole rate and with
-parts of it. What counts beside the value is whether networks are told apart as well: the rank correlation with another
-seed's training anew. One-thread processes, one to a core.
+parts of it. They are also trained for a short time from the weights that a parent had after as short a training: the
+network but for one block; all of its weights that fit are inherited, but those of this block. What counts beside the
+value is whether networks are told apart as well: the rank correlation with another seed's training that is 3 times as
+long and began anew. One-thread processes, one to a core.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from search_surrogate import sample_archs
 
 from esr_ray.config.load import load_config
 from esr_ray.config.schema import Config
-from esr_ray.space.space import make_space
+from esr_ray.randomness import generator
+from esr_ray.space.space import Space, make_space
 
 PARTS = (1.0, 0.5, 0.25)
 """Of the rate, with which a training goes on."""
@@ -41,6 +44,19 @@ class Job:
     config: Config
     arch: Arch
     seed: int
+    parent: Arch
+    changed: int
+    """The block in which the parent differs."""
+
+
+def with_parent(arch: Arch, space: Space) -> tuple[Arch, int]:
+    """A network of the space that differs from another one in one block, and in which."""
+    rng = generator(0, "parent of " + " ".join(arch))
+    while True:
+        place = int(rng.integers(len(arch)))
+        parent = (*arch[:place], space.vocabulary.draw(rng), *arch[place + 1 :])
+        if parent != arch and space.allows(parent):
+            return parent, place
 
 
 _opened: dict[str, Any] = {}
@@ -59,24 +75,44 @@ def train(job: Job) -> dict[str, float]:
         use_target("CPU", "graph")
         _opened["make"] = choose_kernels(config, "CPU", for_search=True).make
         _opened["pictures"] = open_pictures(plan_pictures(config), config)
-    pictures, fast, spec = _opened["pictures"], config.fast_training, network_spec(job.arch, config)
+    pictures, fast = _opened["pictures"], config.fast_training
 
-    def trained(lengths: float, seed: int, part: float = 1.0, start: bytes | None = None) -> Any:
+    def trained(
+        lengths: float, seed: int, part: float = 1.0, start: Any = None, but: str = "none", arch: Arch = job.arch
+    ) -> Any:
         def make(*given: Any) -> Any:
             network = _opened["make"](*given)
             if start is not None:
-                network.load(checkpoint_from_bytes(start)[0])
+                own, theirs = network.parameters(), checkpoint_from_bytes(start)[0]
+                fits = {
+                    name: theirs[name]
+                    for name in own.keys() & theirs.keys()
+                    if own[name].shape == theirs[name].shape and not name.startswith(but)
+                }
+                network.load(own | fits)
             return network
 
         changed = {"steps": round(lengths * fast.steps), "learning_rate": part * fast.learning_rate}
         return train_candidate(
-            spec, fast.model_copy(update=changed), pictures.train, pictures.validation, seed, make=make
+            network_spec(arch, config),
+            fast.model_copy(update=changed),
+            pictures.train,
+            pictures.validation,
+            seed,
+            make=make,
         )
 
     short = trained(1, job.seed)
     found = {"short": short.quality.psnr_y, "anew": trained(3, job.seed).quality.psnr_y}
     for part in PARTS:
-        found[f"{part:g}"] = trained(2, job.seed + OTHER_CROPS, part, short.weights).quality.psnr_y
+        found[f"2 more, {part:g} times the rate"] = trained(
+            2, job.seed + OTHER_CROPS, part, short.weights
+        ).quality.psnr_y
+    parent = trained(1, job.seed, arch=job.parent)
+    for part in PARTS:
+        found[f"short, inherited, {part:g} times the rate"] = trained(
+            1, job.seed + OTHER_CROPS, part, parent.weights, f"blocks.{job.changed}."
+        ).quality.psnr_y
     return found
 
 
@@ -88,9 +124,10 @@ def main() -> None:
     if given.quick:
         given.networks, given.overrides = 2, [*given.overrides, "fast_training.steps=4"]
     config = load_config(FOLDER / "search_space.yml", given.overrides).config
-    archs = sample_archs(make_space(config.space, config.task.scale), given.networks)
+    space = make_space(config.space, config.task.scale)
+    archs = sample_archs(space, given.networks)
     print(f"{machine()}; {len(archs)} networks, two seeds, {config.fast_training.steps} steps are a short training")
-    jobs = [Job(config, arch, seed) for arch in archs for seed in (0, 1)]
+    jobs = [Job(config, arch, seed, *with_parent(arch, space)) for arch in archs for seed in (0, 1)]
     results: list[dict[str, float]] = []
     with pinned_pool(len(cores())) as pool:
         for found in pool.imap(train, jobs):
@@ -101,7 +138,7 @@ def main() -> None:
     names = {"short": "short", "anew": "3 times as long, anew"}
     rows = [
         [
-            names.get(way, f"2 more, {way} times the rate"),
+            names.get(way, way),
             f"{of_way.mean():.3f}",
             f"{np.std(of_way[:, 0] - of_way[:, 1], ddof=1) / 2**0.5:.3f}",
             f"{np.mean([spearmanr(of_way[:, one], anew[:, 1 - one]).statistic for one in (0, 1)]):.2f}",

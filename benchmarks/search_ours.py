@@ -30,19 +30,29 @@ MARGIN = 0.96
 
 PAPER = {"schedule": "generational", "promotion": None, "race": None, "predictor": None, "mutation_rate": 0.1}
 STEADY = PAPER | {"schedule": "steady"}
-PROMOTION = {"promotion": {"lengths": [1, 3, 10], "keep": 0.25}}
-RACE = {"race": {"share": 0.2, "confidence": 0.95, "tolerance": 0.01}}
-RIDGE, TREES = {"predictor": "ridge"}, {"predictor": "trees"}
+PROMOTION = {"promotion": {"lengths": [1, 3], "keep": 0.25}}
+TO_10X = {"promotion": {"lengths": [1, 3, 10], "keep": 0.25}}
+RACE = {"race": {"share": 0.1, "confidence": 0.95, "tolerance": 0.01}}
+RIDGE, TREES = ({"predictor": name, "proposals": 100} for name in ("ridge", "trees"))
+ONE_ROUND = {"proposals": 20}
+ALL = STEADY | PROMOTION | RACE | RIDGE
+FRONT = {"objectives": ["psnr", "mult_adds"]}
 
 VARIANTS: dict[str, dict[str, Any]] = {
-    "ours, generations": PAPER,
+    "ours, the paper's": PAPER,
     "ours, steady": STEADY,
-    "ours, promotion": STEADY | PROMOTION,
-    "ours, promotion and race": STEADY | PROMOTION | RACE,
-    "ours, ridge": STEADY | RIDGE,
-    "ours, all": STEADY | PROMOTION | RACE | RIDGE,
-    "ours, all, trees": STEADY | PROMOTION | RACE | TREES,
-    "ours, all, front": STEADY | PROMOTION | RACE | RIDGE | {"objectives": ["psnr", "mult_adds"]},
+    "ours, steady, promotion": STEADY | PROMOTION,
+    "ours, steady, race": STEADY | RACE,
+    "ours, steady, ridge": STEADY | RIDGE,
+    "ours, all": ALL,
+    "ours, all, in generations": ALL | {"schedule": "generational"},
+    "ours, all but promotion": STEADY | RACE | RIDGE,
+    "ours, all but race": STEADY | PROMOTION | RIDGE,
+    "ours, all but ridge": STEADY | PROMOTION | RACE,
+    "ours, all, one round of proposals": ALL | ONE_ROUND,
+    "ours, all, trees": ALL | TREES,
+    "ours, all, 10x too": ALL | TO_10X,
+    "ours, all, front": ALL | FRONT,
 }
 
 
