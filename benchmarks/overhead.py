@@ -124,6 +124,7 @@ def search_config(candidates: int) -> Config:
             "evolution.objectives=[psnr]",
             "evolution.promotion=null",
             "evolution.race=null",
+            "evolution.predictor=null",
             f"evolution.num_individual={individuals}",
             f"evolution.num_generation={-(-candidates // individuals)}",
             f"evolution.num_elitism={max(1, individuals // 10)}",

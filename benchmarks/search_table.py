@@ -57,7 +57,7 @@ class Longer:
 
 STAGES = 4
 """Of a round."""
-FIRST_ROUNDS = 4
+FIRST_ROUNDS = 3
 FIRST, LATER = Longer(17, 8, 12), Longer(2, 1, 1)
 """Later rounds only follow the top, whose rows the first ones have shown how to read."""
 REAL_STAGE = 1_000

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from worlds import PAPER
 
 from esr_ray.config.epochs import in_steps
 from esr_ray.config.load import check_config, load_config
@@ -97,6 +98,7 @@ def test_release_file_means_the_same_experiment() -> None:
             "num_elitism": 4,
             "mutation_rate": 0.05,
             "selection": "roulette",
+            **PAPER,
         },
         "data": {
             "train": {"hr": f"{DIV2K}/div2k_train/hr", "lr": f"{DIV2K}/div2k_train/lr"},
@@ -434,6 +436,7 @@ def test_missing_values_take_the_references_defaults_and_one_warning_names_them(
         "num_elitism": 2,
         "mutation_rate": 0.05,
         "selection": "roulette",
+        **PAPER,
     }
     space = native["space"]
     assert (space["node_num"], space["min_active"]) == (20, 16)

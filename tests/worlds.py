@@ -29,11 +29,13 @@ TWELVE = small_space(node_num=2, min_active=1, block_types=("S",), conv_num=(1,)
 
 STEPS = 10
 PROMOTION = {"lengths": [1, 3], "keep": 0.4}
+PAPER = {"schedule": "generational", "promotion": None, "race": None, "predictor": None}
+"""The paper's loop, and nothing of what is ours."""
 RACE = {"share": 0.3, "confidence": 0.9, "tolerance": 0.02}
 
 
 def make_config(generations=3, individuals=4, elite=2, seed=0, attempts=3, **evolution):
-    keys = {"num_generation": generations, "num_individual": individuals, "num_elitism": elite, **evolution}
+    keys = {"num_generation": generations, "num_individual": individuals, "num_elitism": elite, **PAPER, **evolution}
     return check_config(
         {
             "seed": seed,

@@ -196,7 +196,14 @@ def _search(file: ReferenceFile, nas: str) -> dict[str, Any]:
             "scale": file.get(key_path(nas, "search_space.esrbody.scale"), "int", None),
         },
         "space": {"global_skip": "none", "budget_counting": "exact"},
-        "evolution": {"selection": "roulette"},
+        # Its loop, and nothing of what is ours.
+        "evolution": {
+            "selection": "roulette",
+            "schedule": "generational",
+            "promotion": None,
+            "race": None,
+            "predictor": None,
+        },
     }
     for theirs, ours, kind, default in _SEARCH_KEYS:
         section, key = ours.split(".")

@@ -65,7 +65,7 @@ class PromotionConfig(_Section):
     """Longer trainings for the better candidates: asynchronous successive halving."""
 
     lengths: tuple[Annotated[float, Field(ge=1)], ...] = Field(
-        (1, 3, 10), description="lengths of training in units of fast_training.steps, ascending from 1"
+        (1, 3), description="lengths of training in units of fast_training.steps, ascending from 1"
     )
     keep: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.25, description="part of those that have a length that is trained for the next one"
@@ -84,7 +84,7 @@ class RaceConfig(_Section):
     """Further seeds for the best few, until the winner is sure."""
 
     share: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.2, description="part of the search's budget that is kept for it"
+        0.1, description="part of the search's budget that is kept for it"
     )
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = Field(
         0.9, description="probability with which nobody may be better than the winner by more than the tolerance"
@@ -105,7 +105,7 @@ class EvolutionConfig(_Section):
     selection: Literal["tournament", "roulette"] = Field("tournament", description="how parents are chosen")
     tournament_size: Annotated[int, Field(ge=2)] = Field(2, description="individuals that a tournament compares")
     schedule: Literal["steady", "generational"] = Field(
-        "generational",
+        "steady",
         description="steady: a child is made as soon as a device is free; generational: all of a generation end before "
         "the next begins, so that results never depend on who was faster",
     )
@@ -122,7 +122,7 @@ class EvolutionConfig(_Section):
         None, description="greatest memory of an enlargement on the device, in MB; those within it come first"
     )
     predictor: Literal["ridge", "trees"] | None = Field(
-        None, description="what chooses among many proposals the one to train, learnt from those that were trained"
+        "ridge", description="what chooses among many proposals the one to train, learnt from those that were trained"
     )
     proposals: Annotated[int, Field(ge=2)] = Field(
         100,
@@ -130,10 +130,10 @@ class EvolutionConfig(_Section):
         "all others of the best proposals before them",
     )
     promotion: PromotionConfig | None = Field(
-        None, description="longer trainings for the better ones; null: each candidate is trained once"
+        PromotionConfig(), description="longer trainings for the better ones; null: each candidate is trained once"
     )
     race: RaceConfig | None = Field(
-        None, description="further seeds for the best few at the end; null: the best result wins"
+        RaceConfig(), description="further seeds for the best few at the end; null: the best result wins"
     )
     founders: tuple[Blocks, ...] = Field(
         (), description="networks that the search begins with, each a list of blocks (--seed-from puts them here)"

@@ -26,6 +26,9 @@ ROUND = 20
 """Proposals of a round."""
 KEPT = 5
 """Of all rounds before, as many of the best are varied in the next one."""
+MANY = 1_000
+"""Trained candidates from which on there are fewer proposals, down to one round: a driver that proposes a hundred
+networks for each of tens of thousands of trainings would be late for a thousand devices."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,14 @@ class Screening:
         rng: np.random.Generator,
     ) -> Child | None:
         """The child to train; `first` makes those of the first round. None where no network is new: not `known`."""
-        found = new_children(first, known, min(ROUND, self.proposals))
+        proposals = min(self.proposals, max(ROUND, self.proposals * MANY // max(MANY, len(view.ids))))
+        found = new_children(first, known, min(ROUND, proposals))
         archs = [decode(one.genome) for one in found]
         scores = self.scores(archs, model, view, space)
-        while 1 < len(found) < self.proposals:
+        while 1 < len(found) < proposals:
             best = [found[place] for place in np.argsort(-scores, kind="stable")[:KEPT]]
             taken = ChainMap(dict.fromkeys(archs, -1), known)  # type: ignore[arg-type]
-            wanted = min(ROUND, self.proposals - len(found))
+            wanted = min(ROUND, proposals - len(found))
             more = new_children(lambda best=best: varied(best, self.mutation_rate, space, rng), taken, wanted)  # type: ignore[misc]
             if not more:
                 break
