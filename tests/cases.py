@@ -3,6 +3,7 @@
 import numpy as np
 import yaml
 from PIL import Image
+from worlds import PAPER
 
 from esr_ray.config.load import check_config
 from esr_ray.config.paths import absolute_paths
@@ -37,7 +38,7 @@ class Case:
                 "conv_num": [1, 2],
                 "growth_rate": [4, 8],
             },
-            "evolution": {"num_generation": 2, "num_individual": 2, "num_elitism": 1},
+            "evolution": {"num_generation": 2, "num_individual": 2, "num_elitism": 1, **PAPER},
             "data": {"hr": photos(path / "photos", *range(6))},
             "fast_training": {"steps": 1, "batch_size": 1, "crop_size": 16},
             "full_training": {"steps": 1, "batch_size": 1, "crop_size": 16},

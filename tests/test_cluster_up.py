@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from worlds import PAPER
 
 ROOT = Path(__file__).parents[1]
 # Ray takes 127.0.0.1 for "this machine", and puts the address of its network in its place.
@@ -41,7 +42,7 @@ SEARCH = {
         "growth_rate": [4, 8],
         "max_params": 8000,
     },
-    "evolution": {"num_generation": 3, "num_individual": 6, "num_elitism": 2, "mutation_rate": 0.3},
+    "evolution": {"num_generation": 3, "num_individual": 6, "num_elitism": 2, "mutation_rate": 0.3, **PAPER},
     "data": {"hr": "sample:scikit-image", "validation_size": 16},
     # Long enough for both evaluators to be up before the last is trained.
     "fast_training": {"steps": 2000, "batch_size": 2, "crop_size": 8, "learning_rate": 1e-3},

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
+from worlds import PAPER
 
 from esr_ray.config.load import check_config
 from esr_ray.runtime.placement import Placement
@@ -32,7 +33,7 @@ def test_memory_stays_bounded_over_200_candidates(tmp_path: Path) -> None:
     config = check_config(
         {
             "space": {"node_num": 4, "min_active": 1, "base_channels": 4, "conv_num": [1, 2], "growth_rate": [4, 8]},
-            "evolution": {"num_individual": 200, "num_elitism": 1},
+            "evolution": {"num_individual": 200, "num_elitism": 1, **PAPER},
             "data": {"hr": "sample:scikit-image", "validation_size": 16},
             "fast_training": {"steps": 1, "batch_size": 1, "crop_size": 8},
             "full_training": {"crop_size": 8},

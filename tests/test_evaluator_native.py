@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from worlds import PAPER
 
 from esr_ray.native.library import NativeUnavailable, load_library
 from esr_ray.runs.journal import read_journal
@@ -161,7 +162,7 @@ SEARCH = {
         "min_params": 4000,
         "max_params": 40000,
     },
-    "evolution": {"num_generation": 2, "num_individual": 4, "num_elitism": 2, "mutation_rate": 0.2},
+    "evolution": {"num_generation": 2, "num_individual": 4, "num_elitism": 2, "mutation_rate": 0.2, **PAPER},
     "data": {"hr": "sample:scikit-image", "validation_size": 32, "validation_crops": 2},
     "fast_training": {"steps": 100, "batch_size": 4, "crop_size": 16, "learning_rate": 4e-3, "clip_norm": 1.0},
     "full_training": {"crop_size": 16},

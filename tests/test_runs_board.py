@@ -11,6 +11,7 @@ import pytest
 from board_reading import points, shown, trials
 from pictures import from_png
 from strategies import small_space
+from worlds import PAPER
 
 from esr_ray.config.load import check_config
 from esr_ray.randomness import generator
@@ -43,7 +44,7 @@ SPACE = small_space()
 
 
 def make(objectives=("psnr", "mult_adds")):
-    keys = {"schedule": "steady", "objectives": [*objectives], "num_individual": 4, "num_elitism": 2}
+    keys = {**PAPER, "schedule": "steady", "objectives": [*objectives], "num_individual": 4, "num_elitism": 2}
     return make_algorithm(check_config({"data": {"hr": "x"}, "evolution": keys}, "my.yml"), SPACE)
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import pytest
 from strategies import small_space
+from worlds import PAPER
 
 from esr_ray.config.load import check_config
 from esr_ray.errors import UserError
@@ -315,7 +316,7 @@ REPORTED = Reported(
 def algorithm(**evolution):
     """With a space of its own: candidates are those of `births`, three nodes of which two are active."""
     space = {"node_num": 3, "min_active": 1, "block_types": ["S", "C"], "conv_num": [1], "growth_rate": [4, 8]}
-    content = {"data": {"hr": "x"}, "space": space, "fast_training": {"steps": 5}, "evolution": evolution}
+    content = {"data": {"hr": "x"}, "space": space, "fast_training": {"steps": 5}, "evolution": PAPER | evolution}
     config = check_config(content, "test")
 
     class Whatever:

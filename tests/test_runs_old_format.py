@@ -2,6 +2,7 @@
 
 import pytest
 from strategies import small_space
+from worlds import PAPER
 
 from esr_ray.config.load import check_config
 from esr_ray.metrics import Quality
@@ -137,7 +138,7 @@ def test_duplicates_are_left_out(old):
 def test_a_search_goes_on_from_it(old):
     path = old(WHOLE)
     space = {"node_num": 6, "min_active": 3, "base_channels": 8, "conv_num": [1, 2], "growth_rate": [4, 8]}
-    evolution = {"num_generation": 4, "num_individual": 3, "num_elitism": 1}
+    evolution = {"num_generation": 4, "num_individual": 3, "num_elitism": 1, **PAPER}
     config = check_config(
         {"seed": 7, "data": {"hr": "x"}, "space": space, "evolution": evolution, "fast_training": {"steps": 40}}, "test"
     )

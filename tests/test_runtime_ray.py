@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from commands import Command, events, of_kind, wait_for
+from worlds import PAPER
 
 from esr_ray.native.library import NativeUnavailable, load_library
 
@@ -27,7 +28,7 @@ CONFIG = {
         "growth_rate": [4, 8],
         "max_params": 8000,
     },
-    "evolution": {"num_generation": 2, "num_individual": 4, "num_elitism": 2, "mutation_rate": 0.3},
+    "evolution": {"num_generation": 2, "num_individual": 4, "num_elitism": 2, "mutation_rate": 0.3, **PAPER},
     "data": {"hr": "sample:scikit-image", "validation_size": 16},
     "fast_training": {"steps": 3, "batch_size": 2, "crop_size": 8, "learning_rate": 1e-3},
     "full_training": {"steps": 3, "batch_size": 2, "crop_size": 8, "learning_rate": 1e-3},
