@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from worlds import (
+    PAPER,
     PROMOTION,
     RACE,
     SPACE,
@@ -131,7 +132,12 @@ def test_each_process_chose_by_its_own_configuration(fresh, schedule, changed):
 
 def test_a_length_in_epochs_is_the_one_of_the_record(fresh):
     given = check_config(
-        {"data": {"hr": "x"}, "evolution": {"num_generation": 2}, "fast_training": {"epochs": 3, "batch_size": 4}}, "my"
+        {
+            "data": {"hr": "x"},
+            "evolution": {"num_generation": 2, **PAPER},
+            "fast_training": {"epochs": 3, "batch_size": 4},
+        },
+        "my",
     )
     config, _ = in_steps(given, 20)
     path = fresh()

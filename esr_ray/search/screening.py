@@ -22,6 +22,9 @@ LEAST = 8
 """Trained candidates before which nothing is predicted."""
 OPTIMISM = 1.0
 """Standard errors that are added to a prediction: of networks that promise the same, the less known one is trained."""
+CLIPPED = 2.0
+"""Median absolute deviations below the median: what is worse is learnt as if it had this value. A few bad networks
+would else be most of what a linear model explains, and the good ones are those that it has to tell apart."""
 ROUND = 20
 """Proposals of a round."""
 KEPT = 5
@@ -49,7 +52,10 @@ class Screening:
         if len(view.ids) < LEAST:
             return None
         archs = [view.state.candidates[one].arch for one in view.ids]
-        return self.predictor.fit(feature_matrix(archs, space), view.estimate.mean, view.estimate.error)
+        found = view.estimate
+        middle = np.median(found.mean)
+        floor = middle - CLIPPED * np.median(np.abs(found.mean - middle))
+        return self.predictor.fit(feature_matrix(archs, space), np.maximum(found.mean, floor), found.error)
 
     def child(
         self,
