@@ -36,6 +36,8 @@ def test_what_a_network_is_made_of_and_where_changes_its_features():
     others = [arch[::-1], arch[:2], ("S_1_4_8", "C_1_8_8", "S_2_4_4"), ("S_1_8_8", "C_2_8_8", "S_2_4_4")]
     first, *rest = feature_matrix([arch, *others], SPACE)
     assert all(not np.array_equal(first, other) for other in rest)
+    # Of the first and of the last block.
+    assert first[-6:].tolist() == [1, 4, 8, 2, 4, 4]
 
 
 def test_the_number_of_features_is_the_spaces():

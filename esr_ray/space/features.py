@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from esr_ray.space.block import parse_block
+from esr_ray.space.block import Block, parse_block
 from esr_ray.space.counts import Arch
 from esr_ray.space.space import Space
 
@@ -17,8 +17,9 @@ from esr_ray.space.space import Space
 def feature_matrix(archs: Sequence[Arch], space: Space) -> NDArray[np.float64]:
     """Features of networks, a row each (n, F); F depends on the space alone.
 
-    Logarithms of parameters and mult-adds, depth, width, and for each type of block: how many, their convolutions,
-    growth rates and outputs, the share of mult-adds, and where they stand.
+    Logarithms of parameters and mult-adds, depth, width; for each type of block how many there are, their convolutions,
+    growth rates and outputs, and where they stand; how often each number of convolutions, growth rate and output
+    occurs; and those of the first and of the last block, which matter more than others.
     """
     return np.array([_features(tuple(arch), space) for arch in archs], dtype=np.float64)
 
@@ -49,7 +50,22 @@ def _features(arch: Arch, space: Space) -> tuple[float, ...]:
             float(blocks[0].letter == letter),
             float(blocks[-1].letter == letter),
         ]
+    for choices, present in zip(numbers_of(space), zip(*map(_numbers, blocks), strict=True), strict=True):
+        row += [float(present.count(choice)) for choice in choices]
+    row += [float(number) for block in (blocks[0], blocks[-1]) for number in _numbers(block)]
     return tuple(row)
+
+
+def _numbers(block: Block) -> tuple[int, int, int]:
+    return block.convs, block.growth, block.out
+
+
+@lru_cache(maxsize=64)
+def numbers_of(space: Space) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Numbers of convolutions, growth rates and outputs that a search may draw, ascending."""
+    drawn = [_numbers(parse_block(name)) for name in space.vocabulary.names]
+    convs, growths, outs = (tuple(sorted(set(numbers))) for numbers in zip(*drawn, strict=True))
+    return convs, growths, outs
 
 
 def letters_of(space: Space) -> tuple[str, ...]:
