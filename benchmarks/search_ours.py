@@ -33,7 +33,7 @@ STEADY = PAPER | {"schedule": "steady"}
 PROMOTION = {"promotion": {"lengths": [1, 3], "keep": 0.25}}
 TO_10X = {"promotion": {"lengths": [1, 3, 10], "keep": 0.25}}
 RACE = {"race": {"share": 0.1, "confidence": 0.95, "tolerance": 0.01}}
-RIDGE, TREES = ({"predictor": name, "proposals": 100} for name in ("ridge", "trees"))
+RIDGE = {"predictor": "ridge", "proposals": 100}
 ONE_ROUND = {"proposals": 20}
 ALL = STEADY | PROMOTION | RACE | RIDGE
 FRONT = {"objectives": ["psnr", "mult_adds"]}
@@ -50,7 +50,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ours, all but race": STEADY | PROMOTION | RIDGE,
     "ours, all but ridge": STEADY | PROMOTION | RACE,
     "ours, all, one round of proposals": ALL | ONE_ROUND,
-    "ours, all, trees": ALL | TREES,
     "ours, all, 10x too": ALL | TO_10X,
     "ours, all, front": ALL | FRONT,
 }

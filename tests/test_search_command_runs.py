@@ -111,7 +111,7 @@ def started(monkeypatch):
         ({"race": {"share": 1.0}}, "evolution.race.share: must be less than 1, got 1.0"),
         ({"race": {"share": 0}}, "evolution.race.share: must be greater than 0, got 0"),
         ({"race": {"confidence": 0.5}}, "evolution.race.confidence: must be greater than 0.5, got 0.5"),
-        ({"predictor": "tree"}, "evolution.predictor: must be 'ridge' or 'trees', got 'tree'; did you mean trees?"),
+        ({"predictor": "rigde"}, "evolution.predictor: must be 'ridge', got 'rigde'; did you mean ridge?"),
         (
             {"schedule": "stedy"},
             "evolution.schedule: must be 'steady' or 'generational', got 'stedy'; did you mean steady?",

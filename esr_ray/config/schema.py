@@ -121,7 +121,7 @@ class EvolutionConfig(_Section):
     max_memory_mb: Annotated[float, Field(gt=0)] | None = Field(
         None, description="greatest memory of an enlargement on the device, in MB; those within it come first"
     )
-    predictor: Literal["ridge", "trees"] | None = Field(
+    predictor: Literal["ridge"] | None = Field(
         "ridge", description="what chooses among many proposals the one to train, learnt from those that were trained"
     )
     proposals: Annotated[int, Field(ge=2)] = Field(

@@ -36,26 +36,6 @@ class Ridge:
         return lambda wanted: Estimate(*model.predict(wanted, return_std=True))
 
 
-@dataclass(frozen=True)
-class Trees:
-    """A forest of extremely randomised trees (scikit-learn; Geurts, Ernst and Wehenkel 2006); the error is what its
-    trees differ by."""
-
-    trees: int = 100
-
-    def fit(self, features: Floats, values: Floats, errors: Floats) -> Model:
-        from sklearn.ensemble import ExtraTreesRegressor
-
-        model = ExtraTreesRegressor(self.trees, min_samples_leaf=2, max_features=0.5, random_state=0)
-        model.fit(features, values, sample_weight=_weights(errors))
-
-        def predicted(wanted: Floats) -> Estimate:
-            each = np.stack([tree.predict(wanted.astype(np.float32)) for tree in model.estimators_])
-            return Estimate(each.mean(0), each.std(0))
-
-        return predicted
-
-
 def _weights(errors: Floats) -> Floats:
     """What is surer counts more, but one that is very sure not for all."""
     return 1 / (errors**2 + np.median(errors) ** 2)
