@@ -38,4 +38,5 @@ class Ridge:
 
 def _weights(errors: Floats) -> Floats:
     """What is surer counts more, but one that is very sure not for all."""
-    return 1 / (errors**2 + np.median(errors) ** 2)
+    weights = 1 / (errors**2 + np.median(errors) ** 2)
+    return np.asarray(weights / weights.mean())
