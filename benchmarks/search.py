@@ -6,7 +6,9 @@
 
 Each contender has the device seconds of 160 and of 480 short trainings of the mean random network; every training that
 it asks for costs what it would cost, long ones ten times as much. What it names is judged by its true value after the
-long training, which no contender sees. The world is benchmarks/search_surrogate.py; seeds go round the worlds.
+long training, which no contender sees. It is compared with that of the best known network, which was looked for in the
+world itself, and with that of the best network of the table. The world is benchmarks/search_surrogate.py; seeds go
+round the worlds.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from search_libraries import installed
 from search_rows import PACKED
 from search_surrogate import (
     FITTED,
+    PLACE,
     Fitted,
     Surrogate,
     make_world,
@@ -65,7 +68,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run. `value` is the true long PSNR-Y in dB, `volume` the front's hypervolume as a share of the best known's.
+    """One run. `value` is the true long PSNR-Y in dB: `regret` below the best known, `below_table` below the best of the
+    networks of the table. `volume` is the hypervolume of the front as a share of the best known's.
 
     `trail` has (share of the budget spent, regret in dB of the network named from then on); `took_s` is the processor
     time that the contender itself took.
@@ -77,6 +81,7 @@ class Outcome:
     arch: str
     value: float
     regret: float
+    below_table: float
     volume: float
     trail: list[tuple[float, float]]
     took_s: float
@@ -88,6 +93,8 @@ class Stage:
 
     worlds: tuple[Surrogate, ...]
     bests: tuple[Best, ...]
+    table_bests: tuple[float, ...]
+    """True long values of the best of the table's networks, by world."""
     training_s: float
     """Device seconds of a short training of the mean random network."""
     contenders: dict[str, Contender]
@@ -100,10 +107,12 @@ def set_stage(rows: Path, kept: Path, worlds: int) -> Stage:
     """Open the worlds of a table."""
     fitted: Fitted = open_fitted(rows, kept)
     opened = tuple(make_world(fitted, world) for world in range(worlds))
-    key = table_key(read_unique(rows))
+    trained = read_unique(rows)
+    key, archs = table_key(trained), list(dict.fromkeys(row.arch for row in trained))
     return Stage(
         worlds=opened,
         bests=tuple(best_known(world, kept, key) for world in opened),
+        table_bests=tuple(float(world.values(archs)[:, PLACE[LONGEST]].max()) for world in opened),
         training_s=mean_seconds(opened[0]),
         contenders={**PLAIN, **installed()[0], **OURS},
     )
@@ -130,6 +139,7 @@ def run(job: Job) -> Outcome:
         arch=" ".join(named.arch),
         value=value,
         regret=best.value - value,
+        below_table=stage.table_bests[place] - value,
         volume=hypervolume(points, *best.point) / best.volume,
         trail=[(spent / budget_s, best.value - truth.true(arch, LONGEST)) for spent, arch in named.trail],
         took_s=took_s,
@@ -150,13 +160,12 @@ def reaches(outcomes: Sequence[Outcome], regret: float) -> float | None:
 def report(outcomes: Sequence[Outcome], names: Sequence[str], budget: int, near_db: float = NEAR_DB) -> str:
     """The table of one budget."""
     by_name = {name: [one for one in outcomes if (one.contender, one.budget) == (name, budget)] for name in names}
-    reference = by_name.get(REFERENCE)
-    goal = float(np.median([one.regret for one in reference])) if reference else None
+    medians = {name: float(np.median([one.regret for one in found])) for name, found in by_name.items()}
+    others = [name for name in names if name not in OURS and name != REFERENCE]
+    peer = min(others, key=medians.__getitem__, default=None)
     rows = []
     for name, found in by_name.items():
         values, regrets = (np.array([getattr(one, key) for one in found]) for key in ("value", "regret"))
-        near = float((regrets <= near_db).mean())
-        share = None if goal is None else reaches(found, goal)
         error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
         rows.append(
             [
@@ -164,9 +173,13 @@ def report(outcomes: Sequence[Outcome], names: Sequence[str], budget: int, near_
                 f"{np.median(values):.3f}",
                 f"{values.mean():.3f} ± {error:.3f}",
                 f"{np.median(regrets):.3f} / {regrets.mean():.3f}",
-                f"{near:.2f} ± {(near * (1 - near) / len(found)) ** 0.5:.2f}",
+                _share([one.regret <= near_db for one in found]),
+                _share([one.below_table <= near_db for one in found]),
                 f"{100 * np.mean([one.volume for one in found]):.0f} %",
-                "-" if goal is None else "never" if share is None else f"{share:.2f}",
+                *(
+                    "-" if of is None or of not in medians else _reached(reaches(found, medians[of]))
+                    for of in (REFERENCE, peer)
+                ),
                 f"{np.mean([one.took_s for one in found]):.1f}",
             ]
         )
@@ -176,24 +189,37 @@ def report(outcomes: Sequence[Outcome], names: Sequence[str], budget: int, near_
         "mean",
         "regret, median / mean",
         f"within {near_db:g} dB of the best known",
+        "of the best of the table",
         "hypervolume of the front",
         "reaches the reference's median at",
+        f"the best peer's ({peer}) at",
         "own seconds",
     ]
     return table(head, rows)
 
 
+def _share(hits: Sequence[bool]) -> str:
+    share = sum(hits) / len(hits)
+    return f"{share:.2f} ± {(share * (1 - share) / len(hits)) ** 0.5:.2f}"
+
+
+def _reached(share: float | None) -> str:
+    return "never" if share is None else f"{share:.2f}"
+
+
 def describe(stage: Stage) -> str:
     """What the figures are measured against."""
     bests = [f"{best.value:.3f}" for best in stage.bests]
+    tabled = [f"{value:.3f}" for value in stage.table_bests]
     least = [f"{best.point[0]:.3f}" for best in stage.bests]
     most = stage.bests[0].point[1]
     looked = min(best.looked_at for best in stage.bests)
     return (
-        f"Worlds: {len(stage.worlds)}; best known of {looked:,} or more networks each: {', '.join(bests)} dB. A short "
-        f"training of the mean random network: {stage.training_s:.1f} device seconds. Hypervolume: true long PSNR-Y "
-        f"above the median of random networks ({', '.join(least)} dB) times mult-adds for each LR pixel below the "
-        f"greatest of random networks ({most:,.0f}), as a share of the best known front's."
+        f"Worlds: {len(stage.worlds)}; best known of {looked:,} or more networks each: {', '.join(bests)} dB; "
+        f"best of the table's networks: {', '.join(tabled)} dB. A short training of the mean random network: "
+        f"{stage.training_s:.1f} device seconds. Hypervolume: true long PSNR-Y above the median of random networks "
+        f"({', '.join(least)} dB) times mult-adds for each LR pixel below the greatest of random "
+        f"networks ({most:,.0f}), as a share of the best known front's."
     )
 
 
