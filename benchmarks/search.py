@@ -68,8 +68,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run. `value` is the true long PSNR-Y in dB: `regret` below the best known, `below_table` below the best of the
-    networks of the table. `volume` is the hypervolume of the front as a share of the best known's.
+    """One run. `value` is the true long PSNR-Y in dB: `regret` below the best known, `below_table` below the
+    best of the networks of the table. `volume` is the hypervolume of the front as a share of the best known's.
 
     `trail` has (share of the budget spent, regret in dB of the network named from then on); `took_s` is the processor
     time that the contender itself took.
