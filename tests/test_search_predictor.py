@@ -15,7 +15,7 @@ from esr_ray.search.growing import growing
 from esr_ray.search.job import Candidate, Job, Outcome
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.pareto import fronts
-from esr_ray.search.predictor import Ridge
+from esr_ray.search.predictor import ridge
 from esr_ray.search.screening import LEAST, OPTIMISM, ROUND, Screening
 from esr_ray.search.state import State, tell, with_asked
 from esr_ray.space.counts import mult_adds_720p
@@ -54,7 +54,7 @@ def view(genomes, noise=0.0, objectives=("psnr",), space=WIDE):
 
 
 def screening_of(proposals):
-    return Screening(Ridge(), proposals, mutation_rate=0.2)
+    return Screening(ridge, proposals, mutation_rate=0.2)
 
 
 def split(genomes, known):

@@ -7,7 +7,7 @@ from esr_ray.randomness import generator
 from esr_ray.search.algorithm import Algorithm, Budget
 from esr_ray.search.breeding import Breeding, MixedBreeding, PaperBreeding
 from esr_ray.search.objectives import OBJECTIVES, Objective
-from esr_ray.search.predictor import Ridge
+from esr_ray.search.predictor import ridge
 from esr_ray.search.promotion import Promotion
 from esr_ray.search.race import Race
 from esr_ray.search.schedule import Generational, Schedule, Steady
@@ -45,7 +45,7 @@ def make_algorithm(config: Config, space: Space) -> Algorithm:
         promotion, longest = Promotion(lengths, evolution.promotion.keep), lengths[-1]
     screening = None
     if evolution.predictor is not None:
-        screening = Screening(Ridge(), evolution.proposals, evolution.mutation_rate)
+        screening = Screening(ridge, evolution.proposals, evolution.mutation_rate)
     race, share = None, 0.0
     if evolution.race is not None:
         race, share = Race(longest, evolution.race.confidence, evolution.race.tolerance), evolution.race.share

@@ -55,7 +55,7 @@ class Screening:
         found = view.estimate
         middle = np.median(found.mean)
         floor = middle - CLIPPED * np.median(np.abs(found.mean - middle))
-        return self.predictor.fit(feature_matrix(archs, space), np.maximum(found.mean, floor), found.error)
+        return self.predictor(feature_matrix(archs, space), np.maximum(found.mean, floor), found.error)
 
     def child(
         self,
