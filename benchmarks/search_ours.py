@@ -14,6 +14,7 @@ from common import FOLDER
 from search_world import BudgetSpent, Named, World
 
 from esr_ray.config.load import check_config, load_config
+from esr_ray.config.reference import PAPER_LOOP
 from esr_ray.metrics import Quality
 from esr_ray.randomness import generator
 from esr_ray.search.algorithm import Algorithm
@@ -28,7 +29,7 @@ DEVICES = 4
 MARGIN = 0.96
 """Of the budget in steps: what evolution finds costs more seconds a step than random networks do."""
 
-PAPER = {"schedule": "generational", "promotion": None, "race": None, "predictor": None, "mutation_rate": 0.1}
+PAPER = PAPER_LOOP | {"mutation_rate": 0.1}
 STEADY = PAPER | {"schedule": "steady"}
 PROMOTION = {"promotion": {"lengths": [1, 3], "keep": 0.25}}
 TO_10X = {"promotion": {"lengths": [1, 3, 10], "keep": 0.25}}

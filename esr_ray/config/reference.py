@@ -12,6 +12,9 @@ from typing import Any
 from esr_ray.config.reference_refs import ReferenceFile, dotted, key_path, read_leaves, warn_if_other
 from esr_ray.config.reference_sets import check_set, same_folder, translate_sets
 
+PAPER_LOOP: dict[str, Any] = {"schedule": "generational", "promotion": None, "race": None, "predictor": None}
+"""Keys of `evolution` with which a search is the paper's loop, with nothing of what is ours."""
+
 _OUR_SECTIONS = {
     "task",
     "space",
@@ -196,14 +199,7 @@ def _search(file: ReferenceFile, nas: str) -> dict[str, Any]:
             "scale": file.get(key_path(nas, "search_space.esrbody.scale"), "int", None),
         },
         "space": {"global_skip": "none", "budget_counting": "exact"},
-        # Its loop, and nothing of what is ours.
-        "evolution": {
-            "selection": "roulette",
-            "schedule": "generational",
-            "promotion": None,
-            "race": None,
-            "predictor": None,
-        },
+        "evolution": {"selection": "roulette", **PAPER_LOOP},
     }
     for theirs, ours, kind, default in _SEARCH_KEYS:
         section, key = ours.split(".")

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from esr_ray.config.load import check_config, read_yaml
+from esr_ray.config.reference import PAPER_LOOP
 from esr_ray.config.schema import Config
 from esr_ray.errors import DISK_FULL, UserError
 
@@ -23,9 +24,6 @@ MAY_CHANGE = ("evolution", "space", "full_training", "benchmarks", "pipeline", "
 """Keys that may differ when a run is resumed: they change no result that is already there."""
 MAY_NOT = ("space.base_channels", "space.global_skip", "space.user_blocks")
 """Among them, those that may not: the same blocks would be another network."""
-
-BEFORE: dict[str, Any] = {"schedule": "generational", "promotion": None, "race": None, "predictor": None}
-"""Keys of `evolution` as they were before there were such keys: the run of an old version goes on as it began."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,8 @@ def stored_config(folder: RunFolder) -> Config:
         )
     content = read_yaml(folder.config)
     if isinstance(content.get("evolution"), dict):
-        content["evolution"] = BEFORE | content["evolution"]
+        # The run of a version that did not have these keys yet goes on as it began.
+        content["evolution"] = PAPER_LOOP | content["evolution"]
     return check_config(content, str(folder.config))
 
 
