@@ -192,7 +192,7 @@ def report(outcomes: Sequence[Outcome], names: Sequence[str], budget: int, near_
         "of the best of the table",
         "hypervolume of the front",
         "reaches the reference's median at",
-        f"the best peer's ({peer}) at",
+        "the best peer's at" if peer is None else f"the best peer's ({peer}) at",
         "own seconds",
     ]
     return table(head, rows)
