@@ -26,6 +26,8 @@ POPULATION, SAMPLE = 30, 10
 """Of regularised evolution."""
 STARTS = 10
 """Random networks from the best of which a local search starts."""
+LONGER = 3
+"""Short trainings that a longer one costs."""
 SHORT_PART = 0.6
 """Of the budget, where the rest goes to long trainings of the best."""
 
@@ -223,6 +225,18 @@ def then_long(search: Contender, world: World, budget_s: float, seed: int) -> Na
     return log.named() if log.values.get(LONGEST) else early
 
 
+def longer(search: Contender, world: World, budget_s: float, seed: int) -> Named:
+    """Another contender with trainings LONGER times as long as the short ones, and so fewer."""
+    return search(_Longer(world.truth, budget_s), budget_s, seed)
+
+
+class _Longer(World):
+    """A world whose trainings are longer than was asked for."""
+
+    def observe(self, arch: Arch, length: int, seed: int) -> float:
+        return super().observe(arch, LONGER * length, seed)
+
+
 class _Watched(World):
     """A world that remembers what was observed in it."""
 
@@ -243,6 +257,8 @@ PLAIN: dict[str, Callable[[World, float, int], Named]] = {
     "reference's loop, rate 0.2": partial(reference_loop, rate=0.2),
     "regularised evolution": regularised_evolution,
     "local search": local_search,
+    "random search, 3x": partial(longer, random_search),
+    "regularised evolution, 3x": partial(longer, regularised_evolution),
     "random search, then long": partial(then_long, random_search),
     "regularised evolution, then long": partial(then_long, regularised_evolution),
 }

@@ -68,7 +68,7 @@ class PromotionConfig(_Section):
         (1, 3), description="lengths of training in units of fast_training.steps, ascending from 1"
     )
     keep: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.25, description="part of those that have a length that is trained for the next one"
+        0.5, description="part of those that have a length that is trained for the next one"
     )
 
     @model_validator(mode="after")
@@ -125,7 +125,7 @@ class EvolutionConfig(_Section):
         "ridge", description="what chooses among many proposals the one to train, learnt from those that were trained"
     )
     proposals: Annotated[int, Field(ge=2)] = Field(
-        100,
+        400,
         description="networks among which a predictor chooses the one to train: the first 20 are children of the pool, "
         "all others of the best proposals before them",
     )

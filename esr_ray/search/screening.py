@@ -20,17 +20,17 @@ from esr_ray.space.space import Space
 
 LEAST = 8
 """Trained candidates before which nothing is predicted."""
-OPTIMISM = 1.0
+OPTIMISM = 2.0
 """Standard errors that are added to a prediction: of networks that promise the same, the less known one is trained."""
-CLIPPED = 2.0
+CLIPPED = 3.0
 """Median absolute deviations below the median: what is worse is learnt as if it had this value. A few bad networks
 would else be most of what a linear model explains, and the good ones are those that it has to tell apart."""
 ROUND = 20
 """Proposals of a round."""
 KEPT = 5
 """Of all rounds before, as many of the best are varied in the next one."""
-MANY = 1_000
-"""Trained candidates from which on there are fewer proposals, down to one round: a driver that proposes a hundred
+MANY = 250
+"""Trained candidates from which on there are fewer proposals, down to one round: a driver that proposes hundreds of
 networks for each of tens of thousands of trainings would be late for a thousand devices."""
 
 
