@@ -16,7 +16,7 @@ from esr_ray.search.job import Candidate, Job, Outcome
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.pareto import fronts
 from esr_ray.search.predictor import ridge
-from esr_ray.search.screening import LEAST, OPTIMISM, ROUND, Screening
+from esr_ray.search.screening import LEAST, OPTIMISM, ROUND, Screening, best_first
 from esr_ray.search.state import State, tell, with_asked
 from esr_ray.space.counts import mult_adds_720p
 from esr_ray.space.features import feature_matrix
@@ -109,16 +109,17 @@ def test_the_best_predicted_of_the_children_is_taken():
     model = screening.fit(seen, WIDE)
     first = children[:ROUND]
     taken = screening.child(handed(genomes[arch] for arch in first), model, seen, {}, WIDE, np.random.default_rng(0))
-    scores = screening.scores(first, model, seen, WIDE)
-    promised = model(feature_matrix(first, WIDE))
-    np.testing.assert_array_equal(scores, promised.mean + OPTIMISM * promised.error)
-    best = first[int(np.argmax(scores))]
+    promised = screening.promised(first, model, seen, WIDE)
+    predicted = model(feature_matrix(first, WIDE))
+    np.testing.assert_array_equal(promised[:, 0], 0)
+    np.testing.assert_array_equal(promised[:, 1], predicted.mean + OPTIMISM * predicted.error)
+    best = first[int(np.argmax(promised[:, 1]))]
     assert decode(taken.genome) == best
     ranked = sorted(first, key=true_value, reverse=True)
     assert best == ranked[0]
     # With latency beside, which nobody knows of a child, it is PSNR alone too.
     beside = view(known, objectives=("psnr", "latency"))
-    np.testing.assert_array_equal(screening.scores(first, model, beside, WIDE), scores)
+    np.testing.assert_array_equal(screening.promised(first, model, beside, WIDE), promised)
 
 
 @pytest.mark.parametrize("objectives", [("psnr",), ("psnr", "mult_adds")])
@@ -137,8 +138,8 @@ def test_later_rounds_are_bred_from_the_best_proposals_and_promise_more(objectiv
     assert archs[0] in children
     assert archs[1] not in children
     assert WIDE.allows(archs[1])
-    scores = screening_of(2).scores(archs, model, seen, WIDE)
-    assert scores[1] > scores[0]
+    promised = screening_of(2).promised(archs, model, seen, WIDE)
+    assert tuple(promised[1]) > tuple(promised[0])
     assert many.operator in ("mutation", "crossover")
     assert set(many.parents) <= set(range(ROUND))
 
@@ -167,7 +168,7 @@ def test_with_two_objectives_no_child_is_better_in_both_than_the_one_taken(cost,
     known, children = split(networks(70, seed), 50)
     screening, seen = screening_of(20), view(known, 0.1, ("psnr", cost))
     model = screening.fit(seen, WIDE)
-    best = int(np.argmax(screening.scores(children, model, seen, WIDE)))
+    best = int(best_first(screening.promised(children, model, seen, WIDE))[0])
     costs = [getattr(WIDE.cost(arch), cost) for arch in children]
     promised = model(feature_matrix(children, WIDE))
     first = fronts(np.stack([-promised.mean - OPTIMISM * promised.error, costs], axis=1))[0]

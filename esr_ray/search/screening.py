@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from esr_ray.search.breeding import Child, new_children, varied
 from esr_ray.search.evidence import Floats
@@ -70,40 +71,47 @@ class Screening:
         proposals = min(self.proposals, max(ROUND, self.proposals * MANY // max(MANY, len(view.ids))))
         found = new_children(first, known, min(ROUND, proposals))
         archs = [decode(one.genome) for one in found]
-        scores = self.scores(archs, model, view, space)
+        promised = self.promised(archs, model, view, space)
         while 1 < len(found) < proposals:
-            best = [found[place] for place in np.argsort(-scores, kind="stable")[:KEPT]]
+            best = [found[place] for place in best_first(promised)[:KEPT]]
             taken = ChainMap(dict.fromkeys(archs, -1), known)  # type: ignore[arg-type]
             wanted = min(ROUND, proposals - len(found))
             more = new_children(lambda best=best: varied(best, self.mutation_rate, space, rng), taken, wanted)  # type: ignore[misc]
             if not more:
                 break
+            new = [decode(one.genome) for one in more]
             found += more
-            archs += [decode(one.genome) for one in more]
-            scores = self.scores(archs, model, view, space)
-        return found[int(np.argmax(scores))] if found else None
+            archs += new
+            promised = np.concatenate([promised, self.promised(new, model, view, space)])
+        return found[best_first(promised)[0]] if found else None
 
-    def scores(self, archs: Sequence[Arch], model: Model, view: View, space: Space) -> Floats:
-        """What each network (n,) promises, the more the better: its PSNR, predicted with some optimism (an upper
-        confidence bound); if parameters or mult-adds are objectives too, its place by what it would add to the
-        hypervolume of the front, of equal ones by PSNR."""
+    def promised(self, archs: Sequence[Arch], model: Model, view: View, space: Space) -> Floats:
+        """What networks promise, a row each (n, 2), the more the better: what each would add to the hypervolume of the
+        front, where parameters or mult-adds are objectives too (else 0), and its PSNR, predicted with some optimism (an
+        upper confidence bound)."""
+        promised = np.zeros((len(archs), 2))
         if not archs:
-            return np.zeros(0)
+            return promised
         found = model(feature_matrix(archs, space))
-        predicted = found.mean + OPTIMISM * found.error
+        predicted = promised[:, 1] = found.mean + OPTIMISM * found.error
         names = [one.name for one in view.objectives]
         exact = [name for name in names if name in ("params", "mult_adds")]
         if not exact or "psnr" not in names:
-            return predicted
+            return promised
         children = np.stack([-predicted, *([_cost(name, arch, space) for arch in archs] for name in exact)], axis=1)
         known = view.costs[:, [names.index(name) for name in ("psnr", *exact)]]
         worst, spread = known.max(0), np.maximum(np.ptp(known, axis=0), 1e-12)
         front = (known[first_front(known)] - worst) / spread
         # Beyond the worst known in anything a child adds nothing.
-        grown = [hypervolume(np.vstack([front, child]), np.zeros(len(worst))) for child in (children - worst) / spread]
-        places = np.empty(len(archs))
-        places[np.lexsort((predicted, np.array(grown)))] = np.arange(len(archs))
-        return places
+        promised[:, 0] = [
+            hypervolume(np.vstack([front, child]), np.zeros(len(worst))) for child in (children - worst) / spread
+        ]
+        return promised
+
+
+def best_first(promised: Floats) -> NDArray[np.intp]:
+    """Places of networks by what they promise (n, 2): by the first column, of equal ones by the second."""
+    return np.lexsort((-promised[:, 1], -promised[:, 0]))
 
 
 def _cost(name: str, arch: Arch, space: Space) -> float:
