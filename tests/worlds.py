@@ -32,10 +32,13 @@ PROMOTION = {"lengths": [1, 3], "keep": 0.4}
 PAPER = {"schedule": "generational", "promotion": None, "race": None, "predictor": None}
 """The paper's loop, and nothing of what is ours."""
 RACE = {"share": 0.3, "confidence": 0.9, "tolerance": 0.02}
+PROPOSALS = 50
+"""Three rounds: all that a test needs to see, in an eighth of the default's time."""
 
 
 def make_config(generations=3, individuals=4, elite=2, seed=0, attempts=3, **evolution):
-    keys = {"num_generation": generations, "num_individual": individuals, "num_elitism": elite, **PAPER, **evolution}
+    size = {"num_generation": generations, "num_individual": individuals, "num_elitism": elite}
+    keys = {**size, **PAPER, "proposals": PROPOSALS, **evolution}
     return check_config(
         {
             "seed": seed,
