@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+from search_contenders import longer
 from search_features import choices_of
 from search_rows import LENGTHS
 from search_world import Contender, Log, Named, World, until_spent
@@ -159,7 +160,7 @@ def installed() -> tuple[dict[str, Contender], list[str]]:
             "Optuna TPE, multivariate": partial(tpe, multivariate=True),
             "Optuna Hyperband": hyperband,
         },
-        "pymoo": {"pymoo NSGA-II": nsga2},
+        "pymoo": {"pymoo NSGA-II": nsga2, "pymoo NSGA-II, 3x": partial(longer, nsga2)},
     }.items():
         if find_spec(library) is None:
             missing.append(
