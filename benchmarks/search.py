@@ -1,7 +1,7 @@
 """Which search finds the better network for the same device seconds? Contenders in a world made of real trainings.
 
     python benchmarks/search.py                                  all contenders, 100 seeds
-    python benchmarks/search.py --contenders 'random search' ours --seeds 20
+    python benchmarks/search.py --contenders 'random search' 'ours, all' --seeds 20
     python benchmarks/search.py --quick                          only to see that it works
 
 Each contender has the device seconds of 160 and of 480 short trainings of the mean random network; every training that

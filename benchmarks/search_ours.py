@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from common import FOLDER
+from search_contenders import LONGER
 from search_world import BudgetSpent, Named, World
 
 from esr_ray.config.load import check_config, load_config
@@ -30,16 +31,12 @@ DEVICES = 4
 MARGIN = 0.96
 """Of the budget in steps: what evolution finds costs more seconds a step than random networks do."""
 
-THREE = 3
-"""Trainings of so many times the steps of a short one, and a third as many of them: with proposals that a predictor has
-chosen, a surer figure of fewer networks is worth more."""
-
 PAPER = PAPER_LOOP | {"mutation_rate": 0.1}
 STEADY = PAPER | {"schedule": "steady"}
 PROMOTION = {"promotion": {"lengths": [1, 3], "keep": 0.5}}
 FEW_PROMOTED = {"promotion": {"lengths": [1, 3], "keep": 0.25}}
 MOST_PROMOTED = {"promotion": {"lengths": [1, 3], "keep": 0.9}}
-TO_10X = {"promotion": {"lengths": [1, 10 / 3], "keep": 0.1}}
+TO_10X = {"promotion": {"lengths": [1, 10 / LONGER], "keep": 0.1}}
 RACE = {"race": {"share": 0.1, "confidence": 0.95, "tolerance": 0.01}}
 RIDGE = {"predictor": "ridge", "proposals": 400}
 ONE_ROUND = {"proposals": 20}
@@ -49,7 +46,10 @@ FRONT = {"objectives": ["psnr", "mult_adds"]}
 
 @dataclass(frozen=True)
 class Variant:
-    """Keys of `evolution`, and the length of a birth's training in short ones."""
+    """Keys of `evolution`, and the length of a birth's training in short ones.
+
+    With proposals that a predictor has chosen, surer figures of fewer networks are worth more: LONGER.
+    """
 
     keys: dict[str, Any]
     length: int = 1
@@ -58,21 +58,21 @@ class Variant:
 VARIANTS: dict[str, Variant] = {
     "ours, the paper's": Variant(PAPER),
     "ours, steady": Variant(STEADY),
-    "ours, steady, 3x": Variant(STEADY, THREE),
+    "ours, steady, 3x": Variant(STEADY, LONGER),
     "ours, steady, promotion": Variant(STEADY | PROMOTION),
     "ours, steady, race": Variant(STEADY | RACE),
     "ours, steady, ridge": Variant(STEADY | RIDGE),
-    "ours, all": Variant(ALL, THREE),
-    "ours, all, in generations": Variant(ALL | {"schedule": "generational"}, THREE),
+    "ours, all": Variant(ALL, LONGER),
+    "ours, all, in generations": Variant(ALL | {"schedule": "generational"}, LONGER),
     "ours, all, at 1x": Variant(ALL),
     "ours, all, at 1x with promotion": Variant(ALL | PROMOTION),
     "ours, all, at 1x with promotion of a quarter": Variant(ALL | FEW_PROMOTED),
     "ours, all, at 1x with promotion of nine in ten": Variant(ALL | MOST_PROMOTED),
-    "ours, all, promotion to 10x": Variant(ALL | TO_10X, THREE),
-    "ours, all but race": Variant(STEADY | RIDGE, THREE),
-    "ours, all but ridge": Variant(STEADY | RACE, THREE),
-    "ours, all, one round of proposals": Variant(ALL | ONE_ROUND, THREE),
-    "ours, all, front": Variant(ALL | FRONT, THREE),
+    "ours, all, promotion to 10x": Variant(ALL | TO_10X, LONGER),
+    "ours, all but race": Variant(STEADY | RIDGE, LONGER),
+    "ours, all but ridge": Variant(STEADY | RACE, LONGER),
+    "ours, all, one round of proposals": Variant(ALL | ONE_ROUND, LONGER),
+    "ours, all, front": Variant(ALL | FRONT, LONGER),
     "ours, all, front, at 1x": Variant(ALL | PROMOTION | FRONT),
 }
 
@@ -128,11 +128,8 @@ def _algorithm(world: World, budget_s: float, seed: int, variant: Variant) -> Al
     trainings = MARGIN * budget_s / float(np.mean([world.seconds(arch, variant.length) for arch in sampled]))
     config = load_config(FOLDER / "search_space.yml").config
     content = config.model_dump(mode="json") | {"seed": seed}
-    content["evolution"] |= {
-        "num_individual": 8,
-        "num_elitism": 4,
-        "num_generation": round(trainings / 8),
-    } | variant.keys
+    content["evolution"] |= {"num_individual": 8, "num_elitism": 4, "num_generation": round(trainings / 8)}
+    content["evolution"] |= variant.keys
     content["fast_training"]["steps"] *= variant.length
     return make_algorithm(check_config(content, "benchmarks/search_ours.py"), world.space)
 

@@ -11,6 +11,7 @@ from worlds import SPACE, make_config, number, simulated, view_of
 
 from esr_ray.metrics import Quality
 from esr_ray.search.breeding import Child
+from esr_ray.search.evidence import Estimate
 from esr_ray.search.growing import growing
 from esr_ray.search.job import Candidate, Job, Outcome
 from esr_ray.search.make import make_algorithm
@@ -142,6 +143,25 @@ def test_later_rounds_are_bred_from_the_best_proposals_and_promise_more(objectiv
     assert tuple(promised[1]) > tuple(promised[0])
     assert many.operator in ("mutation", "crossover")
     assert set(many.parents) <= set(range(ROUND))
+
+
+@pytest.mark.parametrize(("trained", "proposals"), [(10, 90), (20, 90), (30, 60), (40, 45), (90, ROUND), (120, ROUND)])
+def test_every_proposal_is_predicted_once_and_many_trained_networks_allow_fewer(trained, proposals, monkeypatch):
+    monkeypatch.setattr("esr_ray.search.screening.MANY", 20)
+    genomes = networks(160)
+    known, children = split(genomes, trained)
+    seen, predicted = view(known), []
+
+    def model(features):
+        predicted.extend(map(tuple, features))
+        return Estimate(features[:, 0], np.zeros(len(features)))
+
+    child = screening_of(90).child(
+        handed(genomes[arch] for arch in children), model, seen, known, WIDE, np.random.default_rng(0)
+    )
+    assert len(predicted) == proposals
+    # The model thinks the most of parameters, the first of the features.
+    assert feature_matrix([decode(child.genome)], WIDE)[0, 0] == max(row[0] for row in predicted)
 
 
 @pytest.mark.parametrize("proposals", [2, ROUND, 3 * ROUND + 1])
