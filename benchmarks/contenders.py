@@ -25,7 +25,7 @@ from esr_ray.native.describe import describe
 from esr_ray.native.library import Library, load_library
 from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import parameter_shapes
-from esr_ray.networks.spec import NetworkSpec
+from esr_ray.space.spec import NetworkSpec
 
 SCALE = 2
 

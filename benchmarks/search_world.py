@@ -9,7 +9,7 @@ from typing import Protocol
 
 from search_rows import LENGTHS, Arch
 
-from esr_ray.space.block import Cost
+from esr_ray.space.layers import Cost
 from esr_ray.space.space import Space
 
 LONGEST = LENGTHS[-1]

@@ -30,7 +30,7 @@ def main() -> None:
 
     from esr_ray.config.load import check_config
     from esr_ray.data.crops import PicturePair, Share, sample_batch
-    from esr_ray.networks.spec import NetworkSpec
+    from esr_ray.space.spec import NetworkSpec
     from esr_ray.training.kernels import choose_kernels
 
     training = {"steps": int(steps), "batch_size": BATCH, "crop_size": CROP, "learning_rate": 2e-3, "clip_norm": 0.5}

@@ -118,3 +118,40 @@ def reference_network(arch, scale, x, weights):
     for step, factor in enumerate((2, 2) if scale == 4 else (scale,)):
         y = pixel_shuffled(weights.conv(f"upsampler.expand.{step}", y), factor)
     return weights.conv("upsampler.last", y)[:, : scale * height, : scale * width]
+
+
+def layers_network(steps, x, weights):
+    """What the description of a network's layers says of a picture: step by step."""
+    values = []
+    for step in steps:
+        given = [values[place] for place in step.inputs]
+        match step.kind:
+            case "input":
+                value = x
+            case "conv":
+                value = weights.conv(step.conv.name, given[0], step.conv.groups)
+            case "relu":
+                value = relu(given[0])
+            case "concat":
+                value = np.concatenate(given)
+            case "add":
+                value = given[0] + given[1]
+            case "channel_shuffle":
+                value = shuffled(given[0], step.factor)
+            case "pixel_shuffle":
+                value = pixel_shuffled(given[0], step.factor)
+            case "pool":
+                assert step.factor == 2
+                value = halved(given[0])
+            case "even":
+                _, height, width = given[0].shape
+                value = np.pad(given[0], ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
+            case "skip":
+                assert step.name == "nearest"
+                value = np.kron(given[0], np.ones((step.factor, step.factor)))
+            case "crop":
+                _, height, width = given[1].shape
+                value = given[0][:, : step.factor * height, : step.factor * width]
+        assert value.shape[0] == step.channels, step
+        values.append(value)
+    return values[-1]

@@ -25,7 +25,6 @@ from esr_ray.evaluate import _sources, main
 from esr_ray.metrics import psnr, ssim, to_uint8
 from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import parameter_shapes
-from esr_ray.networks.spec import NetworkSpec
 from esr_ray.runs import folder as folder_module
 from esr_ray.runs.events import TrainingEnded
 from esr_ray.runs.folder import RunFolder, create
@@ -33,6 +32,7 @@ from esr_ray.runs.journal import Journal
 from esr_ray.runs.record import Record
 from esr_ray.runtime import inference
 from esr_ray.space.counts import mult_adds_720p, network_cost
+from esr_ray.space.spec import NetworkSpec
 from esr_ray.space.user_block import load_user_block
 from esr_ray.training.checkpoint import checkpoint_bytes
 from esr_ray.training.ensemble import SelfEnsemble

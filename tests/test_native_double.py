@@ -20,7 +20,7 @@ import esr_ray.native
 from esr_ray.native.describe import HEADER, VERSION, describe
 from esr_ray.native.library import Library, NativeUnavailable, load_library, usable_instruction_sets
 from esr_ray.networks.parameters import parameter_shapes
-from esr_ray.networks.spec import NetworkSpec
+from esr_ray.space.spec import NetworkSpec
 
 SOURCES = Path(esr_ray.native.__file__).parent / "src"
 MARCH = {"avx512": ["-march=x86-64-v4"], "avx2": ["-march=x86-64-v3"], "portable": []}

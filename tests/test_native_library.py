@@ -15,7 +15,7 @@ from esr_ray.native.describe import HEADER, describe
 from esr_ray.native.library import Library, NativeError, NativeUnavailable, load_library, usable_instruction_sets
 from esr_ray.networks.esrn import ESRN
 from esr_ray.networks.parameters import parameter_shapes
-from esr_ray.networks.spec import NetworkSpec
+from esr_ray.space.spec import NetworkSpec
 
 # Of float32 arithmetic through some dozens of layers, on both sides: relative to the largest number of the output, or
 # of a parameter tensor's gradient.

@@ -7,8 +7,8 @@ from mindspore import nn
 from numpy_network import Weights, reference_network
 
 from esr_ray.networks.esrn import ESRN
-from esr_ray.networks.spec import NetworkSpec
 from esr_ray.space.counts import network_cost
+from esr_ray.space.spec import NetworkSpec
 
 MIXED = ("G_4_8_12", "C_2_4_6", "S_3_8_8")
 

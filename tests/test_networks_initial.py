@@ -5,7 +5,7 @@ import pytest
 
 from esr_ray.networks.esrn import ESRN
 from esr_ray.networks.initial import initial_parameters
-from esr_ray.networks.spec import NetworkSpec
+from esr_ray.space.spec import NetworkSpec
 
 SHAPES = {
     "a.weight": (64, 16, 3, 3),

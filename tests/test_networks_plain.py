@@ -6,7 +6,7 @@ import pytest
 
 from esr_ray.config.schema import TrainingConfig
 from esr_ray.networks.initial import initial_parameters
-from esr_ray.networks.spec import NetworkSpec
+from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.plain import PlainNetwork
 
 SPEC = NetworkSpec(("C_1_4_4", "G_2_4_8"), 8, 2, "nearest")

@@ -7,7 +7,7 @@ import pytest
 from esr_ray.data.resize import upscale
 from esr_ray.networks.esrn import ESRN
 from esr_ray.networks.skips import make_skip
-from esr_ray.networks.spec import NetworkSpec
+from esr_ray.space.spec import NetworkSpec
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from strategies import EXAMPLE, block_names
 
 from esr_ray.config.schema import SpaceConfig
-from esr_ray.space.block import Cost
 from esr_ray.space.counts import mult_adds_720p, network_cost, reference_params
 from esr_ray.space.genome import decode
+from esr_ray.space.layers import Cost
 from esr_ray.space.sample import sample_genome
 from esr_ray.space.space import make_space
 

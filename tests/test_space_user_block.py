@@ -6,8 +6,9 @@ from strategies import small_space
 
 from esr_ray.errors import UserError
 from esr_ray.space import block as grammar
-from esr_ray.space.block import BLOCK_TYPES, Cost, parse_block
+from esr_ray.space.block import BLOCK_TYPES, parse_block
 from esr_ray.space.counts import network_cost
+from esr_ray.space.layers import Cost
 from esr_ray.space.user_block import load_user_block
 
 SIMPLE = """
@@ -66,7 +67,7 @@ def test_a_users_block_is_built_with_as_many_parameters_as_it_counts(tmp_path):
     import mindspore as ms
 
     from esr_ray.networks.esrn import ESRN
-    from esr_ray.networks.spec import NetworkSpec
+    from esr_ray.space.spec import NetworkSpec
 
     load_user_block(write(tmp_path, SIMPLE))
     arch = ("R_1_8_12", "G_2_8_8", "R_1_4_8")

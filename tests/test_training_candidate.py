@@ -12,9 +12,9 @@ from esr_ray.data.crops import PicturePair
 from esr_ray.data.resize import downscale
 from esr_ray.errors import UserError
 from esr_ray.metrics import mean_quality
-from esr_ray.networks.spec import NetworkSpec
 from esr_ray.runtime.target import use_target
 from esr_ray.space.counts import network_cost
+from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.candidate import train_candidate
 from esr_ray.training.checkpoint import load_checkpoint
 from esr_ray.training.evaluation import batches, measure, measure_bicubic

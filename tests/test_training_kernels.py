@@ -11,11 +11,11 @@ from esr_ray.config.load import check_config
 from esr_ray.config.schema import RuntimeConfig
 from esr_ray.errors import UserError
 from esr_ray.native.library import NativeUnavailable
-from esr_ray.networks.spec import NetworkSpec
 from esr_ray.runtime.placement import decide_placement
 from esr_ray.space.genome import decode
 from esr_ray.space.sample import sample_genome
 from esr_ray.space.space import make_space
+from esr_ray.space.spec import NetworkSpec
 from esr_ray.space.user_block import load_user_block
 from esr_ray.training.kernels import choose_kernels
 from esr_ray.training.native import Capacity, NativeNetwork

@@ -17,9 +17,9 @@ from esr_ray.data.crops import PicturePair
 from esr_ray.data.resize import downscale
 from esr_ray.native.describe import describe
 from esr_ray.native.step import NativeStep, update_settings
-from esr_ray.networks.spec import NetworkSpec
 from esr_ray.space.genome import decode
 from esr_ray.space.sample import sample_genome
+from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.candidate import release_memory, train_candidate
 from esr_ray.training.checkpoint import checkpoint_bytes, checkpoint_from_bytes
 from esr_ray.training.final import report_on_checkpoint, train_fully

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from esr_ray.networks.spec import NetworkSpec
 from esr_ray.space.block import parse_block
+from esr_ray.space.spec import NetworkSpec, tail_stages
 
 VERSION = 1
 HEADER = 11
@@ -23,13 +23,6 @@ def unsupported(spec: NetworkSpec) -> str | None:
 def description_length(blocks: int) -> int:
     """Integers of the description of a network of so many blocks."""
     return HEADER + 4 * blocks
-
-
-def tail_stages(base_channels: int, scale: int) -> tuple[tuple[int, int], ...]:
-    """Stages of the upsampler before its last convolution: (channels of the 3x3, factor of the pixel shuffle)."""
-    if scale == 4:
-        return ((4 * base_channels, 2), (4 * base_channels, 2))
-    return ((scale * scale * 3 * base_channels // 4, scale),)
 
 
 def describe(spec: NetworkSpec, length: int | None = None) -> np.ndarray:

@@ -6,8 +6,8 @@ from mindspore import Tensor, nn, ops
 
 from esr_ray.networks.blocks import build_block, conv
 from esr_ray.networks.skips import make_skip
-from esr_ray.networks.spec import NetworkSpec
 from esr_ray.space.block import parse_block
+from esr_ray.space.spec import NetworkSpec, tail_stages
 
 
 class Upsampler(nn.Cell):
@@ -15,17 +15,14 @@ class Upsampler(nn.Cell):
 
     def __init__(self, base_channels: int, scale: int) -> None:
         super().__init__()
-        g0 = base_channels
-        if scale in (2, 3):
-            self.factors: tuple[int, ...] = (scale,)
-            self.expand = nn.CellList([conv(g0, scale * scale * 3 * g0 // 4, 3)])
-            self.last = conv(3 * g0 // 4, 3, 3)
-        elif scale == 4:
-            self.factors = (2, 2)
-            self.expand = nn.CellList([conv(g0, 4 * g0, 3), conv(g0, 4 * g0, 3)])
-            self.last = conv(g0, 3, 3)
-        else:
-            raise ValueError(f"no upsampler for scale {scale}")
+        stages = tail_stages(base_channels, scale)
+        self.factors = tuple(factor for _, factor in stages)
+        expand, channels = [], base_channels
+        for wide, factor in stages:
+            expand.append(conv(channels, wide, 3))
+            channels = wide // factor**2
+        self.expand = nn.CellList(expand)
+        self.last = conv(channels, 3, 3)
 
     def construct(self, x: Tensor) -> Tensor:
         for layer, factor in zip(self.expand, self.factors):  # noqa: B905 (graph mode knows no strict=)

@@ -11,10 +11,10 @@ import numpy as np
 from esr_ray.search.ranking import Individual
 from esr_ray.search.selection import Selection
 from esr_ray.search.variation import crossover, mutate
-from esr_ray.space.counts import Arch
 from esr_ray.space.genome import Genome, decode
 from esr_ray.space.sample import repair, sample_genome
 from esr_ray.space.space import Space
+from esr_ray.space.spec import Arch
 
 NOVELTY_TRIES = 30
 """Times that a child is varied anew because its network was already asked for."""

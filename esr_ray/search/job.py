@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from esr_ray.metrics import Quality
-from esr_ray.space.counts import Arch
 from esr_ray.space.genome import Genome
+from esr_ray.space.spec import Arch
 from esr_ray.training.result import NOT_MEASURED, DeviceCost
 
 Purpose = Literal["birth", "promotion", "race"]

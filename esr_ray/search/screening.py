@@ -14,10 +14,11 @@ from esr_ray.search.evidence import Floats
 from esr_ray.search.pareto import first_front, hypervolume
 from esr_ray.search.predictor import Model, Predictor
 from esr_ray.search.ranking import View
-from esr_ray.space.counts import Arch, mult_adds_720p
+from esr_ray.space.counts import mult_adds_720p
 from esr_ray.space.features import feature_matrix
 from esr_ray.space.genome import decode
 from esr_ray.space.space import Space
+from esr_ray.space.spec import Arch
 
 LEAST = 8
 """Trained candidates before which nothing is predicted."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from esr_ray.search.growing import Growing, growing
 from esr_ray.search.job import Candidate, Job, Outcome, Purpose
-from esr_ray.space.counts import Arch
+from esr_ray.space.spec import Arch
 
 
 @dataclass(frozen=True)

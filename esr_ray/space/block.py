@@ -1,4 +1,4 @@
-"""The grammar of blocks: `TYPE_CONVS_GROWTH_OUT`, what is legal and what a block costs (paper, section 3.2).
+"""The grammar of blocks: `TYPE_CONVS_GROWTH_OUT`, what is legal, and the layers of each type (paper, section 3.2).
 
 Any legal name can be built, counted and trained; which ones a search samples from is `esr_ray.space.vocabulary`.
 Users add types by a file, see `esr_ray.space.user_block`.
@@ -13,6 +13,7 @@ from functools import cache
 from types import ModuleType
 
 from esr_ray.errors import UserError
+from esr_ray.space.layers import Cost, Layers, cost_of
 
 _NAME = re.compile(r"([A-Z])_([1-9]\d*)_([1-9]\d*)_([1-9]\d*)")
 
@@ -32,34 +33,19 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Parameters (weights and biases), and mult-adds for each pixel of the LR input."""
-
-    params: int
-    mult_adds: float
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.params + other.params, self.mult_adds + other.mult_adds)
-
-
-@dataclass(frozen=True)
 class BlockType:
     """What the search space knows of a letter.
 
-    `illegal(block)` gives the broken rule or None; `cost(block, in_channels)` is exact. `module` is the user's file
-    where the type came from one: the networks take the cell from it.
+    `illegal(block)` gives the broken rule or None; `layers(layers, block, value)` writes the block's layers down after
+    the value that goes in, and returns that which comes out. A type from a user's file has its `module`, from which the
+    networks take the cell, and a `cost(block, in_channels)` of its own in place of layers.
     """
 
     letter: str
     illegal: Callable[[Block], str | None]
-    cost: Callable[[Block, int], Cost]
+    layers: Callable[[Layers, Block, int], int] | None = None
+    cost: Callable[[Block, int], Cost] | None = None
     module: ModuleType | None = None
-
-
-def conv_cost(in_channels: int, out_channels: int, kernel: int, groups: int = 1, resolution: float = 1.0) -> Cost:
-    """Cost of a convolution with bias whose output has `resolution` pixels for each LR pixel (bias adds uncounted)."""
-    weights = in_channels * out_channels * kernel * kernel // groups
-    return Cost(weights + out_channels, weights * resolution)
 
 
 def group_count(index: int) -> int:
@@ -77,40 +63,50 @@ def has_residual_conv(block: Block, in_channels: int) -> bool:
     return block.out not in (in_channels, block.growth)
 
 
-def _ends_cost(block: Block, in_channels: int) -> Cost:
-    cost = Cost(0, 0)
-    if has_entry(block, in_channels):
-        cost += conv_cost(in_channels, block.growth, 1)
-    if has_residual_conv(block, in_channels):
-        cost += conv_cost(in_channels, block.out, 1)
-    return cost
+def _ends(layers: Layers, block: Block, value: int) -> tuple[int, int]:
+    """What all types share: the 1x1 entry to the growth rate, and the residual of the block's input."""
+    channels = layers.channels(value)
+    entry = layers.conv(value, "ends.entry", block.growth, 1) if has_entry(block, channels) else value
+    if block.out == channels:
+        return entry, value
+    if has_residual_conv(block, channels):
+        return entry, layers.conv(value, "ends.residual", block.out, 1)
+    return entry, entry
 
 
-def _group_cost(block: Block, in_channels: int) -> Cost:
-    n, g = block.convs, block.growth
-    cost = _ends_cost(block, in_channels) + conv_cost((n + 1) * g, block.out, 1)
-    for index in range(n):
-        cost += conv_cost((index + 1) * g, g, 3, groups=group_count(index))
-    return cost
+def _group(layers: Layers, block: Block, value: int) -> int:
+    """Grouped convolutions over the shuffled concatenation of all before; one 1x1 at the end."""
+    dense, residual = _ends(layers, block, value)
+    for index in range(block.convs):
+        shuffled = layers.channel_shuffle(dense, index + 1)
+        new = layers.relu(layers.conv(shuffled, f"convs.{index}", block.growth, 3, group_count(index)))
+        dense = layers.concat((dense, new))
+    return layers.add(layers.conv(dense, "last", block.out, 1), residual)
 
 
-def _shrink_cost(block: Block, in_channels: int) -> Cost:
-    n, g = block.convs, block.growth
-    cost = _ends_cost(block, in_channels)
-    for index in range(n):
-        cost += conv_cost(g, g, 3) + conv_cost((2 + index) * g, g if index < n - 1 else block.out, 1)
-    return cost
+def _shrink(layers: Layers, block: Block, value: int) -> int:
+    """Each 3x3 is followed by a 1x1 that shrinks the concatenation of all before to the growth rate."""
+    current, residual = _ends(layers, block, value)
+    dense = current
+    for index in range(block.convs):
+        dense = layers.concat((dense, layers.relu(layers.conv(current, f"convs.{index}", block.growth, 3))))
+        out = block.growth if index < block.convs - 1 else block.out
+        current = layers.conv(dense, f"shrinks.{index}", out, 1)
+    return layers.add(current, residual)
 
 
-def _contextual_cost(block: Block, in_channels: int) -> Cost:
-    n, g = block.convs, block.growth
-    cost = _ends_cost(block, in_channels) + conv_cost((n + 1) * g // 4, block.out, 1)
-    for index in range(n):
-        # Half resolution is a quarter of the pixels; each 3x3 is applied three times with the same weights.
-        cost += conv_cost(g, g, 3, resolution=3 / 4)
-        if index < n - 1:
-            cost += conv_cost((2 + index) * g, g, 1, resolution=1 / 4)
-    return cost
+def _contextual(layers: Layers, block: Block, value: int) -> int:
+    """As S at half resolution, each 3x3 applied three times with the same weights; a pixel shuffle leads back."""
+    entry, residual = _ends(layers, block, value)
+    current = dense = layers.pool(entry, 2)
+    for index in range(block.convs):
+        new = current
+        for _ in range(3):
+            new = layers.relu(layers.conv(new, f"convs.{index}", block.growth, 3))
+        dense = layers.concat((dense, new))
+        if index < block.convs - 1:
+            current = layers.conv(dense, f"shrinks.{index}", block.growth, 1)
+    return layers.add(layers.conv(layers.pixel_shuffle(dense, 2), "last", block.out, 1), residual)
 
 
 def _group_illegal(block: Block) -> str | None:
@@ -128,9 +124,9 @@ def _contextual_illegal(block: Block) -> str | None:
 
 
 BLOCK_TYPES: dict[str, BlockType] = {
-    "S": BlockType("S", lambda block: None, _shrink_cost),
-    "G": BlockType("G", _group_illegal, _group_cost),
-    "C": BlockType("C", _contextual_illegal, _contextual_cost),
+    "S": BlockType("S", lambda block: None, _shrink),
+    "G": BlockType("G", _group_illegal, _group),
+    "C": BlockType("C", _contextual_illegal, _contextual),
 }
 
 
@@ -160,7 +156,19 @@ def parse_block(name: str) -> Block:
 def block_cost(name: str, in_channels: int) -> Cost:
     """Exact cost of a block whose input has `in_channels` channels."""
     block = parse_block(name)
-    return BLOCK_TYPES[block.letter].cost(block, in_channels)
+    own = BLOCK_TYPES[block.letter].cost
+    if own is not None:
+        return own(block, in_channels)
+    layers = Layers()
+    add_block(layers, name, layers.input(in_channels))
+    return cost_of(layers.steps)
+
+
+def add_block(layers: Layers, name: str, value: int) -> int:
+    """Write a block's layers down after the value that goes in; the value that comes out."""
+    block = parse_block(name)
+    written = BLOCK_TYPES[block.letter].layers
+    return layers.user(value, name, block.out) if written is None else written(layers, block, value)
 
 
 def register_block_type(block_type: BlockType) -> None:

@@ -9,18 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from esr_ray.space.block import (
-    Cost,
-    block_cost,
-    conv_cost,
-    group_count,
-    has_entry,
-    has_residual_conv,
-    parse_block,
-)
-
-Arch = tuple[str, ...]
-"""The decoded network: names of its blocks in order."""
+from esr_ray.space.block import block_cost, group_count, has_entry, has_residual_conv, parse_block
+from esr_ray.space.layers import Cost, cost_of
+from esr_ray.space.spec import NetworkSpec, network_layers
 
 OUTPUT_PIXELS = 1280 * 720
 """Size of the output for which the field states mult-adds."""
@@ -28,19 +19,12 @@ OUTPUT_PIXELS = 1280 * 720
 
 @cache
 def frame_cost(base_channels: int, scale: int) -> Cost:
-    """Cost of all that is not blocks: SFE, the fixed part of GFF, upsampler (method, ESRN)."""
-    g0 = base_channels
-    cost = conv_cost(3, g0, 3) + conv_cost(g0, g0, 3)
-    # GFF: the weights of its 1x1 depend on the blocks (see network_cost), its bias does not.
-    cost += Cost(g0, 0) + conv_cost(g0, g0, 3)
-    if scale in (2, 3):
-        wide = scale * scale * 3 * g0 // 4
-        cost += conv_cost(g0, wide, 3) + conv_cost(3 * g0 // 4, 3, 3, resolution=scale * scale)
-    elif scale == 4:
-        cost += conv_cost(g0, 4 * g0, 3) + conv_cost(g0, 4 * g0, 3, resolution=4) + conv_cost(g0, 3, 3, resolution=16)
-    else:
-        raise ValueError(f"no upsampler for scale {scale}")
-    return cost
+    """Cost of all that is not blocks: SFE, upsampler, and GFF but for the weights of its 1x1, which depend on the
+    blocks (see `network_cost`).
+
+    Raises ValueError for a scale without an upsampler.
+    """
+    return cost_of(network_layers(NetworkSpec((), base_channels, scale, "none")))
 
 
 def network_cost(arch: Iterable[str], base_channels: int, scale: int) -> Cost:

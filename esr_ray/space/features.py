@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esr_ray.space.block import Block, parse_block
-from esr_ray.space.counts import Arch
 from esr_ray.space.space import Space
+from esr_ray.space.spec import Arch
 
 
 def feature_matrix(archs: Sequence[Arch], space: Space) -> NDArray[np.float64]:

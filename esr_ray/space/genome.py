@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from esr_ray.space.counts import Arch
+from esr_ray.space.spec import Arch
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from esr_ray.config.schema import SpaceConfig
 from esr_ray.errors import UserError
-from esr_ray.space.block import Cost
 from esr_ray.space.counts import mult_adds_720p, network_cost, reference_params
+from esr_ray.space.layers import Cost
 from esr_ray.space.vocabulary import Vocabulary, make_vocabulary
 
 

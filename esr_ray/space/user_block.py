@@ -20,7 +20,8 @@ from pathlib import Path
 from types import ModuleType
 
 from esr_ray.errors import UserError
-from esr_ray.space.block import Block, BlockType, Cost, register_block_type
+from esr_ray.space.block import Block, BlockType, register_block_type
+from esr_ray.space.layers import Cost
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def load_user_block(path: str | Path) -> BlockType:
         except Exception as error:
             raise UserError(f"{path}: illegal(...) raised {type(error).__name__}: {error} for {block.name}") from error
 
-    block_type = BlockType(letter, illegal, cost, module)
+    block_type = BlockType(letter, illegal, cost=cost, module=module)
     register_block_type(block_type)
     return block_type
 

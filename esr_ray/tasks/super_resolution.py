@@ -11,7 +11,7 @@ from esr_ray.config.schema import Config
 from esr_ray.data.crops import PicturePair, check_border, check_crop_size, validation_crops
 from esr_ray.data.sets import resolve_folder, resolve_sets
 from esr_ray.data.store import Store, StoreSpec, open_store, store_spec
-from esr_ray.networks.spec import NetworkSpec
+from esr_ray.space.spec import NetworkSpec
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from esr_ray.config.schema import TrainingConfig
 from esr_ray.data.crops import PicturePair
 from esr_ray.errors import UserError
 from esr_ray.metrics import ssim
-from esr_ray.networks.spec import NetworkSpec
 from esr_ray.space.counts import mult_adds_720p, network_cost
+from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.checkpoint import load_checkpoint
 from esr_ray.training.ensemble import SelfEnsemble
 from esr_ray.training.evaluation import Measured, compile_for, measure, measure_bicubic

@@ -10,7 +10,7 @@ from esr_ray.config.schema import TrainingConfig
 from esr_ray.data.crops import sample_batch
 from esr_ray.data.store import PicturePair
 from esr_ray.metrics import mean_quality
-from esr_ray.networks.spec import NetworkSpec
+from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.checkpoint import checkpoint_bytes
 from esr_ray.training.device_cost import CostPlan, measure_cost
 from esr_ray.training.evaluation import compile_for, measure

@@ -9,7 +9,7 @@ import mindspore as ms
 import numpy as np
 
 from esr_ray.errors import UserError
-from esr_ray.networks.spec import NetworkSpec, spec_from_json
+from esr_ray.space.spec import NetworkSpec, spec_from_json
 
 _SPEC_KEY = "esr_ray.network"
 

@@ -9,7 +9,7 @@ from typing import Any
 from esr_ray.config.schema import FullTrainingConfig, TrainingConfig
 from esr_ray.data.crops import ALL, PicturePair, Share, sample_batch
 from esr_ray.metrics import mean_quality
-from esr_ray.networks.spec import NetworkSpec
+from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.checkpoint import checkpoint_bytes, checkpoint_from_bytes
 from esr_ray.training.evaluation import Measured, compile_for, measure, measure_bicubic
 from esr_ray.training.loop import CurvePoint, Diverged, Progress, Visit, train

@@ -10,8 +10,8 @@ from esr_ray.config.schema import Config, TrainingConfig
 from esr_ray.errors import UserError
 from esr_ray.native.describe import unsupported
 from esr_ray.native.library import Library, NativeUnavailable, load_library
-from esr_ray.networks.spec import NetworkSpec
 from esr_ray.space.counts import frame_cost, reference_frame_params
+from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.native import Capacity, NativeNetworks
 from esr_ray.training.network import NetworkMaker, TrainableNetwork
 from esr_ray.training.plain import PlainNetwork

@@ -17,7 +17,7 @@ from esr_ray.native.library import Library
 from esr_ray.native.step import NativeStep, update_settings
 from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import parameter_shapes
-from esr_ray.networks.spec import NetworkSpec
+from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.schedule import learning_rates
 from esr_ray.training.state import pack_state, unpack_state
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from esr_ray.config.schema import TrainingConfig
-from esr_ray.networks.spec import NetworkSpec
+from esr_ray.space.spec import NetworkSpec
 
 
 class Predictor(Protocol):

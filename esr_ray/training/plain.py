@@ -12,7 +12,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from esr_ray.config.schema import TrainingConfig
 from esr_ray.networks.esrn import ESRN
 from esr_ray.networks.initial import initial_parameters
-from esr_ray.networks.spec import NetworkSpec
+from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.schedule import learning_rates
 from esr_ray.training.state import pack_state, unpack_state
 

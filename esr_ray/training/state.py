@@ -13,7 +13,7 @@ import numpy as np
 
 from esr_ray.config.schema import TrainingConfig
 from esr_ray.errors import UserError
-from esr_ray.networks.spec import NetworkSpec, spec_from_json
+from esr_ray.space.spec import NetworkSpec, spec_from_json
 from esr_ray.training.loop import CurvePoint, Progress
 
 Named = dict[str, np.ndarray]

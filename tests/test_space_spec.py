@@ -1,6 +1,6 @@
 """What a checkpoint keeps of a network."""
 
-from esr_ray.networks.spec import NetworkSpec, spec_from_json
+from esr_ray.space.spec import NetworkSpec, spec_from_json
 
 
 def test_a_spec_survives_json():
