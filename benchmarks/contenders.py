@@ -139,7 +139,7 @@ def serve_alone() -> None:
 
 
 def serve_mindspore(kind: str) -> None:
-    from esr_ray.runtime.target import use_target
+    from esr_ray.networks.target import use_target
     from esr_ray.training.native import NativeNetworks
     from esr_ray.training.plain import PlainNetwork
 

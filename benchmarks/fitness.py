@@ -95,7 +95,7 @@ _kernels: dict[str, Any] = {}
 
 def train(job: Job) -> tuple[Job, float, float]:
     """Fitness in dB and seconds of one job (NaN where it diverged)."""
-    from esr_ray.runtime.target import use_target
+    from esr_ray.networks.target import use_target
     from esr_ray.tasks.super_resolution import network_spec, open_pictures, plan_pictures
     from esr_ray.training.candidate import release_memory, train_candidate
     from esr_ray.training.kernels import choose_kernels

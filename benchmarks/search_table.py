@@ -152,7 +152,7 @@ _opened: dict[str, Any] = {}
 
 def train(job: tuple[Config, Training, int]) -> Row | None:
     """One training in a worker; None where it diverged."""
-    from esr_ray.runtime.target import use_target
+    from esr_ray.networks.target import use_target
     from esr_ray.tasks.super_resolution import network_spec, open_pictures, plan_pictures
     from esr_ray.training.candidate import train_candidate
     from esr_ray.training.kernels import choose_kernels

@@ -16,7 +16,8 @@ from esr_ray.errors import UserError
 from esr_ray.runs.folder import RunFolder, check_same_experiment, stored_config
 from esr_ray.runs.record import read_history
 from esr_ray.runs.result import report_rows
-from esr_ray.view import print_line, report_table, watching
+from esr_ray.tables import report_table
+from esr_ray.view import print_line, watching
 
 
 def run_command(command: Callable[[], int]) -> int:

@@ -132,7 +132,7 @@ def _say_kernels(report: Report, target: str) -> None:
     # MindSpore leaves folders where it compiles.
     with tempfile.TemporaryDirectory() as scratch, chdir(scratch):
         try:
-            from esr_ray.runtime.target import use_target
+            from esr_ray.networks.target import use_target
             from esr_ray.space.spec import NetworkSpec
             from esr_ray.training.kernels import choose_kernels
 

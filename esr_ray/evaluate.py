@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -19,14 +18,17 @@ from esr_ray.data.layouts import benchmark_pairs, benchmarks_in
 from esr_ray.data.sets import Pair, resolve_folder
 from esr_ray.data.store import StoreSpec, open_store
 from esr_ray.errors import UserError
-from esr_ray.evaluation_files import PictureSaver, prepare_file, write_file
-from esr_ray.runs.folder import RunFolder
-from esr_ray.runs.record import read_history
-from esr_ray.runs.searched import is_run, run_experiment_config
-from esr_ray.space.user_block import load_user_block
+from esr_ray.inference.cost import inference_cost
+from esr_ray.inference.files import PictureSaver, prepare_file, write_file
+from esr_ray.inference.find import Source, distinct, find_networks
+from esr_ray.inference.load import load_network
+from esr_ray.inference.predictor import choose_predictor
+from esr_ray.inference.report import evaluate_bicubic, evaluate_network
+from esr_ray.inference.result import Evaluated
+from esr_ray.networks.checkpoint import load_checkpoint
+from esr_ray.networks.target import use_target
 from esr_ray.tables import print_tables, to_json, to_markdown
 from esr_ray.tasks.super_resolution import default_cache_dir
-from esr_ray.training.result import Evaluated
 from esr_ray.view import print_line
 
 EPILOG = """\
@@ -43,15 +45,6 @@ pixels cropped, output rounded to 8 bits, Y of BT.601 as MATLAB's rgb2ycbcr, not
 are for an output of 1280x720, each network in a process of its own; native kernels use one thread.
 exit status: 0 done, 2 something you can mend (one line says what).
 """
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A checkpoint to evaluate, the name by which tables have it, and the files of its run's block types."""
-
-    name: str
-    path: Path
-    blocks: tuple[str, ...] = ()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _evaluate(options: argparse.Namespace) -> int:
     paths, reference = _reference(options)
-    sources = _distinct([source for path in paths for source in _sources(path)])
+    sources = distinct([source for path in paths for source in find_networks(path)])
     scale = _scale(sources, options.scale)
     sets = _sets(options, scale)
     for file, one in reference:
@@ -147,63 +140,12 @@ def _reference(options: argparse.Namespace) -> tuple[list[Path], list[tuple[str,
     return list(dict.fromkeys(paths)), found
 
 
-def _sources(path: Path) -> list[_Source]:
-    """The checkpoints of a path. Raises UserError where there is none."""
-    if not is_run(path):
-        if path.is_dir():
-            found = sorted(path.glob("*.ckpt"))
-            if not found:
-                raise UserError(f"{path}: is no run folder, and holds no checkpoint (.ckpt)")
-        else:
-            found = [path]
-        # Where they lie in a run's folder, its block types are found there.
-        runs = {file: file.absolute().parent.parent for file in found}
-        return [_Source(file.stem, file, _blocks(run) if is_run(run) else ()) for file, run in runs.items()]
-    folder = RunFolder(path.absolute())
-    trained = read_history(folder.journal).trained
-    if not trained:
-        raise UserError(f"{path}: has no fully trained network; python -m esr_ray.train {path} trains its best one")
-    blocks = _blocks(path)
-    name = folder.path.name
-    for label in trained:
-        if not folder.checkpoint(label).is_file():
-            raise UserError(
-                f"{folder.checkpoint(label)}: is not there any more; --resume {path} trains the network again"
-            )
-    return [
-        _Source(name if len(trained) == 1 else f"{name}/{label}", folder.checkpoint(label), blocks) for label in trained
-    ]
-
-
-def _blocks(run: Path) -> tuple[str, ...]:
-    """The files of a run's block types, which are known from now on."""
-    blocks = run_experiment_config(run).space.user_blocks
-    for block in blocks:
-        load_user_block(block)
-    return blocks
-
-
-def _distinct(sources: list[_Source]) -> list[_Source]:
-    """Each checkpoint once, and where two have one name, as many of their folders before it as tell them apart."""
-    files = {source.path.absolute(): source for source in sources}
-    names = ["bicubic", *(source.name for source in files.values())]
-    alike = [path for path, source in files.items() if names.count(source.name) > 1]
-    depth = 2
-    while len({path.parts[-depth:] for path in alike}) < len(alike):
-        depth += 1
-    for path in alike:
-        files[path] = replace(files[path], name="/".join(path.parts[-depth:]))
-    return list(files.values())
-
-
-def _scale(sources: list[_Source], given: int | None) -> int:
+def _scale(sources: list[Source], given: int | None) -> int:
     """The enlargement of all networks. Raises UserError where they differ, or there is none to tell."""
     if not sources:
         if given is None:
             raise UserError("give networks (checkpoints or run folders), or --scale for bicubic alone; see --help")
         return given
-    from esr_ray.training.checkpoint import load_checkpoint
-
     scales = {source.path: load_checkpoint(source.path)[1].scale for source in sources}
     first = next(iter(scales.values()))
     for path, scale in scales.items():
@@ -242,17 +184,12 @@ def _open(name: str, pairs: tuple[Pair, ...], scale: int, cache: Path) -> list[P
 
 
 def _measure(
-    sources: list[_Source],
+    sources: list[Source],
     scale: int,
     pictures: list[tuple[str, list[PicturePair]]],
     options: argparse.Namespace,
     saver: PictureSaver,
 ) -> list[Evaluated]:
-    from esr_ray.runtime.inference import inference_cost
-    from esr_ray.runtime.target import use_target
-    from esr_ray.training.benchmarks import evaluate_bicubic, evaluate_network
-    from esr_ray.training.kernels import choose_kernels
-
     config = check_config({"data": {"hr": "unused"}, "runtime": {"kernels": options.kernels}}, "evaluate")
     target = {"cpu": "CPU", "ascend": "Ascend"}[options.target]
     console = Console(stderr=True)
@@ -265,13 +202,11 @@ def _measure(
     if not sources:
         return results
     use_target(target, config.runtime.mode)
-    kernels = choose_kernels(config, target)
+    make = choose_predictor(options.kernels, target)
     for source, cost in zip(sources, costs, strict=True):
-        print_line(console, f"{source.name}: {kernels.reason}")
-        keep = saver.of(source.name)
-        results.append(
-            evaluate_network(source.name, source.path, pictures, kernels.make, options.self_ensemble, keep, cost)
-        )
+        print_line(console, f"{source.name}: {make.reason}")
+        network = load_network(source.path, make, options.self_ensemble)
+        results.append(evaluate_network(source.name, network, pictures, saver.of(source.name), cost))
     return results
 
 

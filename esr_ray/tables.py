@@ -1,4 +1,4 @@
-"""What an evaluation found, as tables in the terminal and in Markdown, and as JSON."""
+"""What was measured of networks, as tables in the terminal and in Markdown, and as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from esr_ray.training.result import Evaluated
+from esr_ray.inference.result import Evaluated
 
 PROTOCOL = "border of {scale} pixels cropped, 8 bits, Y of BT.601 (MATLAB's rgb2ycbcr)"
 
@@ -62,6 +62,31 @@ def print_tables(results: Sequence[Evaluated], scale: int, console: Console) -> 
                 f"{mean.ssim_rgb:.4f}",
             )
         console.print(table)
+
+
+def report_table(
+    rows: Sequence[tuple[str, str, dict[str, float], dict[str, float]]], scale: int, name: str | None = None
+) -> Table:
+    """The trained network (`name`) beside bicubic, picture by picture; rows of `esr_ray.runs.result.report_rows`."""
+    of = f"{name}, " if name else ""
+    table = Table(title=f"{of}x{scale}, Y channel (BT.601), border of {scale} pixels cropped")
+    for column in ("set", "picture"):
+        table.add_column(column)
+    for column in ("bicubic dB", "network dB", "gain dB", "bicubic SSIM", "network SSIM"):
+        table.add_column(column, justify="right")
+    for part, name, network, bicubic in rows:
+        table.add_row(
+            Text(part),
+            Text(name),
+            f"{bicubic['psnr_y']:.2f}",
+            f"{network['psnr_y']:.2f}",
+            f"{network['psnr_y'] - bicubic['psnr_y']:+.2f}",
+            f"{bicubic['ssim_y']:.4f}",
+            f"{network['ssim_y']:.4f}",
+            style="bold" if name == "mean" else None,
+            end_section=name == "mean",
+        )
+    return table
 
 
 def _row(one: Evaluated) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -107,29 +107,4 @@ def _front(status: Status) -> Table:
         )
     if len(rows) < len(status.front):
         table.add_row(Text(f"and {len(status.front) - len(rows)} more", style="dim"))
-    return table
-
-
-def report_table(
-    rows: Sequence[tuple[str, str, dict[str, float], dict[str, float]]], scale: int, name: str | None = None
-) -> Table:
-    """The trained network (`name`) beside bicubic, picture by picture; rows of `esr_ray.runs.result.report_rows`."""
-    of = f"{name}, " if name else ""
-    table = Table(title=f"{of}x{scale}, Y channel (BT.601), border of {scale} pixels cropped")
-    for column in ("set", "picture"):
-        table.add_column(column)
-    for column in ("bicubic dB", "network dB", "gain dB", "bicubic SSIM", "network SSIM"):
-        table.add_column(column, justify="right")
-    for part, name, network, bicubic in rows:
-        table.add_row(
-            Text(part),
-            Text(name),
-            f"{bicubic['psnr_y']:.2f}",
-            f"{network['psnr_y']:.2f}",
-            f"{network['psnr_y'] - bicubic['psnr_y']:+.2f}",
-            f"{bicubic['ssim_y']:.4f}",
-            f"{network['ssim_y']:.4f}",
-            style="bold" if name == "mean" else None,
-            end_section=name == "mean",
-        )
     return table

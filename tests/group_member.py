@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from esr_ray.runtime.target import Member, join_group, use_target
+from esr_ray.networks.target import Member, join_group, use_target
 
 ARCH = ("S_2_4_8", "G_2_8_8", "C_1_4_8")
 BATCH, CROP, SCALE = 4, 12, 2

@@ -1,11 +1,26 @@
 """Pictures as tests look at them."""
 
+from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
 from PIL import Image
 
+from esr_ray.data.crops import PicturePair
+from esr_ray.inference.load import ready_network
+from esr_ray.inference.predictor import choose_predictor
+from esr_ray.inference.report import evaluate_network
+from esr_ray.inference.result import SetFigures
+from esr_ray.networks.checkpoint import checkpoint_from_bytes
+
 
 def from_png(content):
     """The uint8 (H, W, 3) picture of a file's bytes."""
     return np.asarray(Image.open(BytesIO(content)).convert("RGB"))
+
+
+def reported(weights: bytes, pairs: Sequence[PicturePair], kernels: str = "plain") -> SetFigures:
+    """What is reported of a checkpoint's network on one set of pictures."""
+    network = ready_network(*checkpoint_from_bytes(weights), choose_predictor(kernels, "CPU"), "the network")
+    (found,) = evaluate_network("network", network, [("test", pairs)]).sets
+    return found

@@ -21,8 +21,13 @@ from esr_ray.config.load import check_config
 from esr_ray.config.schema import TrainingConfig
 from esr_ray.data.resize import downscale, upscale
 from esr_ray.errors import UserError
-from esr_ray.evaluate import _sources, main
+from esr_ray.evaluate import main
+from esr_ray.inference import cost
+from esr_ray.inference.ensemble import SelfEnsemble
+from esr_ray.inference.find import find_networks
+from esr_ray.inference.measure import to_input
 from esr_ray.metrics import psnr, ssim, to_uint8
+from esr_ray.networks.checkpoint import checkpoint_bytes
 from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import parameter_shapes
 from esr_ray.runs import folder as folder_module
@@ -30,13 +35,9 @@ from esr_ray.runs.events import TrainingEnded
 from esr_ray.runs.folder import RunFolder, create
 from esr_ray.runs.journal import Journal
 from esr_ray.runs.record import Record
-from esr_ray.runtime import inference
 from esr_ray.space.counts import mult_adds_720p, network_cost
 from esr_ray.space.spec import NetworkSpec
 from esr_ray.space.user_block import load_user_block
-from esr_ray.training.checkpoint import checkpoint_bytes
-from esr_ray.training.ensemble import SelfEnsemble
-from esr_ray.training.evaluation import to_input
 from esr_ray.training.plain import PlainNetwork
 from esr_ray.training.result import Seconds
 
@@ -163,7 +164,7 @@ def die(*given):
 
 
 def test_latency_and_memory_are_unknown_where_their_process_was_killed(capsys, tmp_path, pictures, monkeypatch):
-    monkeypatch.setattr(inference, "_measure", die)
+    monkeypatch.setattr(cost, "_measure", die)
     checkpoint = make_checkpoint(tmp_path / "net.ckpt")
     assert main([str(checkpoint), "--benchmarks", str(pictures), "--cache-dir", str(tmp_path)]) == 0
     captured = capsys.readouterr()
@@ -219,7 +220,7 @@ def test_a_runs_network_is_evaluated_with_the_runs_own_blocks(tmp_path, pictures
     shutil.copytree(run.path, tmp_path / "copy")
     (tmp_path / "copy" / "checkpoints" / "final.ckpt").unlink()
     with pytest.raises(UserError, match=r"final\.ckpt: is not there any more; --resume .*copy trains"):
-        _sources(tmp_path / "copy")
+        find_networks(tmp_path / "copy")
     alone = tmp_path / "alone.ckpt"
     alone.write_bytes(run.checkpoint("final").read_bytes())
     done = subprocess.run([*command, str(alone)], capture_output=True, text=True, check=False)
@@ -385,6 +386,8 @@ def test_pictures_are_rounded_once(tmp_path):
     """The mean over the turns is rounded, not the turns."""
 
     class Halves:
+        kernels = "none"
+
         def __init__(self):
             self.calls = 0
 

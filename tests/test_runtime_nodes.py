@@ -20,13 +20,13 @@ from esr_ray.config.load import check_config
 from esr_ray.config.schema import RuntimeConfig
 from esr_ray.data.store import has_store
 from esr_ray.data.transfer import PART_BYTES, read_part
+from esr_ray.networks.target import VISIBLE, logical_id, physical_ids
 from esr_ray.runtime.evaluator import Evaluator, Ready, Reply
 from esr_ray.runtime.node import this_node
 from esr_ray.runtime.node_pictures import open_here
 from esr_ray.runtime.placement import decide_placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
-from esr_ray.runtime.target import VISIBLE, logical_id, physical_ids
 from esr_ray.search.backend import BackendEvent, Began
 from esr_ray.search.events import Failed, Lost
 from esr_ray.tasks.super_resolution import cache_dir, open_pictures, plan_pictures, with_checksums

@@ -213,7 +213,7 @@ def test_the_winner_is_trained_reported_and_saved(home: Path, search: Callable[.
     assert report["bicubic"]["psnr_y"] == pytest.approx(32.52, abs=0.01)
     assert "astronaut" in command.output()
 
-    from esr_ray.training.checkpoint import load_checkpoint
+    from esr_ray.networks.checkpoint import load_checkpoint
 
     parameters, spec = load_checkpoint(folder / trained["checkpoint"])
     assert list(spec.arch) == trained["arch"]

@@ -13,11 +13,11 @@ import ray
 
 from esr_ray.config.load import check_config
 from esr_ray.errors import UserError
+from esr_ray.networks.target import VISIBLE
 from esr_ray.runtime.evaluator import Evaluator, Ready, Reply
 from esr_ray.runtime.placement import Placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
-from esr_ray.runtime.target import VISIBLE
 from esr_ray.search.backend import BackendEvent, Began
 from esr_ray.search.events import Failed, Lost
 from esr_ray.search.job import Job

@@ -13,9 +13,9 @@ import pytest
 from commands import SOON_KNOWN, Command, events, of_kind, wait_for
 from ray.cluster_utils import Cluster
 
+from esr_ray.networks.checkpoint import load_checkpoint
 from esr_ray.space.counts import network_cost
 from esr_ray.train import main
-from esr_ray.training.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.timeout(400)
 

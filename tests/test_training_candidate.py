@@ -6,19 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import reported
 
 from esr_ray.config.schema import CosineSchedule, TrainingConfig
 from esr_ray.data.crops import PicturePair
 from esr_ray.data.resize import downscale
 from esr_ray.errors import UserError
+from esr_ray.inference.measure import batches, measure, measure_bicubic
+from esr_ray.inference.report import evaluate_bicubic
 from esr_ray.metrics import mean_quality
-from esr_ray.runtime.target import use_target
+from esr_ray.networks.checkpoint import load_checkpoint
+from esr_ray.networks.target import use_target
 from esr_ray.space.counts import network_cost
 from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.candidate import train_candidate
-from esr_ray.training.checkpoint import load_checkpoint
-from esr_ray.training.evaluation import batches, measure, measure_bicubic
-from esr_ray.training.final import report_on_checkpoint, train_fully
+from esr_ray.training.final import train_fully
 from esr_ray.training.loop import CurvePoint, Diverged, train
 from esr_ray.training.plain import PlainNetwork
 from esr_ray.training.result import Trained
@@ -144,11 +146,14 @@ def test_bicubic_is_measured_as_the_network_is() -> None:
 
 def test_full_training_and_its_report_are_of_one_network() -> None:
     full = train_fully(SPEC, config(steps=5, average_weights=0.9), PAIRS[:3], seed=1)
-    (report,) = report_on_checkpoint(full.weights, config(), [("test", PAIRS[3:])])
+    report = reported(full.weights, PAIRS[3:])
     assert report.name == "test"
-    assert report.bicubic == mean_quality([one.quality for one in measure_bicubic(PAIRS[3:], 2)])
-    assert report.pictures[0].network == report.network
-    assert report_on_checkpoint(full.weights, config(), [("test", PAIRS[3:])]) == (report,)
+    assert len(report.pictures) == 1
+    assert report.mean.psnr_y == report.pictures[0].psnr_y
+    assert reported(full.weights, PAIRS[3:]) == report
+    (bicubic,) = evaluate_bicubic(2, [("test", PAIRS[3:])]).sets
+    (expected,) = measure_bicubic(PAIRS[3:], 2)
+    assert (bicubic.mean.psnr_y, bicubic.mean.ssim_y) == (expected.quality.psnr_y, expected.quality.ssim_y)
 
 
 def test_a_long_training_looks_at_its_loss_between_the_points_of_its_curve() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 import esr_ray.training.device_cost as device_cost
 from esr_ray.config.schema import EvolutionConfig, TrainingConfig, wants_device_cost
+from esr_ray.networks.target import begin_peak, memory_use, use_target
 from esr_ray.runtime.evaluator import Evaluator
-from esr_ray.runtime.target import begin_peak, memory_use, use_target
 from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.device_cost import LEAST_S, ROUNDS, CostPlan, measure_cost
 from esr_ray.training.native import NativeNetworks

@@ -41,7 +41,7 @@ def no_library(monkeypatch):
     def unavailable():
         raise NativeUnavailable("libesrn_best.so was not built. Install esr_ray with pip to build it")
 
-    monkeypatch.setattr("esr_ray.training.kernels.load_library", unavailable)
+    monkeypatch.setattr("esr_ray.native.choice.load_library", unavailable)
 
 
 def make_network(kernels, spec=SPEC):

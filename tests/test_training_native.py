@@ -9,20 +9,22 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Parameter, Tensor
+from pictures import reported
 from strategies import small_space
 from test_networks_plain import DECAY, SPEC, STEPS, assert_close, averaged, batch, begun, config
 
 from esr_ray.config.schema import CosineSchedule, MultiStepSchedule, TrainingConfig
 from esr_ray.data.crops import PicturePair
 from esr_ray.data.resize import downscale
+from esr_ray.metrics import Quality
 from esr_ray.native.describe import describe
 from esr_ray.native.step import NativeStep, update_settings
+from esr_ray.networks.checkpoint import checkpoint_bytes, checkpoint_from_bytes
 from esr_ray.space.genome import decode
 from esr_ray.space.sample import sample_genome
 from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.candidate import release_memory, train_candidate
-from esr_ray.training.checkpoint import checkpoint_bytes, checkpoint_from_bytes
-from esr_ray.training.final import report_on_checkpoint, train_fully
+from esr_ray.training.final import train_fully
 from esr_ray.training.loop import Diverged
 from esr_ray.training.native import Capacity, NativeNetworks
 from esr_ray.training.plain import PlainNetwork
@@ -467,8 +469,9 @@ def test_a_candidate_has_the_same_fitness_whoever_was_trained_before(native, lib
     assert other.quality != first.quality
     assert first.kernels == f"native {library.instruction_set}"
     # The checkpoint is of the network that was measured.
-    (report,) = report_on_checkpoint(first.weights, training, [("validation", PAIRS[3:])], make=native)
-    assert report.network == first.quality
+    measured = reported(first.weights, PAIRS[3:], "native").mean
+    found = Quality(measured.psnr_y, measured.psnr_rgb, measured.ssim_y)
+    assert found == first.quality
 
 
 @pytest.mark.parametrize("wanted", [ms.GRAPH_MODE, ms.PYNATIVE_MODE], ids=["graph", "pynative"])
@@ -490,10 +493,8 @@ def test_full_training_and_its_report_are_those_of_the_plain_path(native):
     training = TrainingConfig(**{**CANDIDATE, "steps": 5, "average_weights": 0.9})
     full = train_fully(SPEC, training, PAIRS[:3], seed=1, make=native)
     assert full.kernels.startswith("native ")
-    (ours,) = report_on_checkpoint(full.weights, training, [("test", PAIRS[3:])], make=native)
-    (plain,) = report_on_checkpoint(full.weights, training, [("test", PAIRS[3:])])
-    assert ours.bicubic == plain.bicubic
-    assert ours.network.psnr_y == pytest.approx(plain.network.psnr_y, abs=1e-3)
+    ours, plain = (reported(full.weights, PAIRS[3:], kernels).mean for kernels in ("native", "plain"))
+    assert ours.psnr_y == pytest.approx(plain.psnr_y, abs=1e-3)
 
 
 # -------------------------------------------------------------------------------- the operators, given what is illegal

@@ -7,8 +7,8 @@ import pytest
 from esr_ray.config.schema import CosineSchedule, FullTrainingConfig
 from esr_ray.data.crops import PicturePair
 from esr_ray.errors import UserError
+from esr_ray.networks.checkpoint import checkpoint_from_bytes
 from esr_ray.space.spec import NetworkSpec
-from esr_ray.training.checkpoint import checkpoint_from_bytes
 from esr_ray.training.final import LATER, Onlooker, completed, deciding_settings, train_fully
 from esr_ray.training.native import NativeNetworks
 from esr_ray.training.plain import PlainNetwork

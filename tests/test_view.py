@@ -8,7 +8,8 @@ from rich.console import Console
 
 from esr_ray.runs.status import Status
 from esr_ray.search.front import FrontRow
-from esr_ray.view import FRONT_ROWS, duration, print_line, report_table, watching
+from esr_ray.tables import report_table
+from esr_ray.view import FRONT_ROWS, duration, print_line, watching
 
 LINES = ("candidate 1: [bold] of /data/[run]/x :key: 2", "candidate 2: " + "long " * 40)
 

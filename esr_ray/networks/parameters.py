@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+
 from esr_ray.space.spec import NetworkSpec, network_convolutions
 
 Shapes = dict[str, tuple[int, ...]]
@@ -17,3 +21,18 @@ def parameter_shapes(spec: NetworkSpec) -> Shapes:
         shapes[f"{conv.name}.weight"] = conv.weight_shape
         shapes[f"{conv.name}.bias"] = (conv.out_channels,)
     return shapes
+
+
+def check_parameters(parameters: Mapping[str, np.ndarray], shapes: Shapes) -> None:
+    """Raise ValueError where names or shapes differ from those of a network."""
+    different = parameters.keys() ^ shapes.keys()
+    if different:
+        raise ValueError(f"parameters of another network: {sorted(different)[:3]} ...")
+    for name, shape in shapes.items():
+        if parameters[name].shape != shape:
+            raise ValueError(f"parameter {name} has shape {parameters[name].shape}, not {shape}")
+
+
+def flatten(parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+    """All parameters one after the other, float32, as the native library takes them."""
+    return np.concatenate([np.asarray(value, np.float32).ravel() for value in parameters.values()])

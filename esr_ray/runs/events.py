@@ -78,7 +78,7 @@ class TrainingEnded:
 
 @dataclass(frozen=True)
 class Reported:
-    """A trained network and bicubic on the test set and the benchmarks; `sets` as `SetReport` in JSON."""
+    """A trained network and bicubic on the test set and the benchmarks; `sets` is of `inference.result.beside`."""
 
     benchmarks: list[dict[str, Any]]
     seconds: float

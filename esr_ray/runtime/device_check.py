@@ -107,7 +107,7 @@ def _train(config: Config, placement: Placement, count: int, what: str) -> Fully
 
 
 def _check_checkpoint(done: FullyTrained) -> None:
-    from esr_ray.training.checkpoint import checkpoint_from_bytes
+    from esr_ray.networks.checkpoint import checkpoint_from_bytes
 
     parameters, spec = checkpoint_from_bytes(done.weights)
     count = sum(value.size for value in parameters.values())

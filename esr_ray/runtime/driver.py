@@ -23,6 +23,7 @@ from esr_ray.config.epochs import in_steps
 from esr_ray.config.schema import Config
 from esr_ray.data.transfer import read_part
 from esr_ray.errors import UserError
+from esr_ray.inference.measure import measure_bicubic
 from esr_ray.metrics import Quality, mean_quality
 from esr_ray.native.cpu import cpu_name
 from esr_ray.runs.artifacts import Artifacts
@@ -61,7 +62,6 @@ from esr_ray.space.counts import mult_adds_720p, network_cost
 from esr_ray.space.space import make_space
 from esr_ray.space.user_block import BlockSource, load_blocks
 from esr_ray.tasks.super_resolution import cache_dir, open_pictures, plan_pictures, with_checksums
-from esr_ray.training.evaluation import measure_bicubic
 
 LOCK_PATIENCE_S = 10.0
 """How long a driver waits for one that is dying to let go of the run folder."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from esr_ray.config.schema import Config
 from esr_ray.errors import TooFewDevices, UserError
+from esr_ray.inference.result import beside
 from esr_ray.runs.artifacts import Artifacts
 from esr_ray.runs.events import CurveFound, PhaseBegan, Reported, Said, TrainingBegan, TrainingEnded
 from esr_ray.runs.folder import RunFolder, write_atomically
@@ -28,7 +29,7 @@ from esr_ray.search.loop import Stopped
 from esr_ray.tasks.super_resolution import network_spec
 from esr_ray.training.final import PAUSES, completed, deciding_settings
 from esr_ray.training.loop import Progress
-from esr_ray.training.result import FullyTrained, SetReport
+from esr_ray.training.result import FullyTrained
 from esr_ray.training.state import TrainingState, state_from_bytes
 
 POLL_S = 0.5
@@ -249,12 +250,12 @@ def _report(run: Run, kept: Kept, benchmarks: list[dict[str, Any]], should_stop:
     run.record.tell(PhaseBegan("report"))
     weights = run.folder.checkpoint(kept.label).read_bytes()
     began = time.monotonic()
-    done: tuple[SetReport, ...] = _wait(run, submit_report(run.setup, run.placement, weights), should_stop)
+    network, bicubic = _wait(run, submit_report(run.setup, run.placement, weights), should_stop)
     seconds = time.monotonic() - began
-    run.record.append(Reported(benchmarks, seconds, [asdict(one) for one in done], kept.label))
-    for one in done:
-        gain = one.network.psnr_y - one.bicubic.psnr_y
-        run.say(f"{one.name}: {one.network.psnr_y:.2f} dB, bicubic {one.bicubic.psnr_y:.2f} ({gain:+.2f})")
+    run.record.append(Reported(benchmarks, seconds, beside(network, bicubic), kept.label))
+    for ours, theirs in zip(network.sets, bicubic.sets, strict=True):
+        psnr, baseline = ours.mean.psnr_y, theirs.mean.psnr_y
+        run.say(f"{ours.name}: {psnr:.2f} dB, bicubic {baseline:.2f} ({psnr - baseline:+.2f})")
 
 
 def _wait(run: Run, reference: ray.ObjectRef, should_stop: Callable[[], bool]) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import ray
 
-from esr_ray.training.evaluation import Measured
+from esr_ray.inference.measure import Measured
 from esr_ray.training.final import Onlooker
 from esr_ray.training.loop import CurvePoint
 from esr_ray.training.state import TrainingState, state_bytes

@@ -6,20 +6,24 @@ import os
 
 import ray
 
+from esr_ray.inference.load import ready_network
+from esr_ray.inference.predictor import choose_predictor
+from esr_ray.inference.report import evaluate_bicubic, evaluate_network
+from esr_ray.inference.result import Evaluated
+from esr_ray.networks.target import use_target
 from esr_ray.runtime.node_pictures import open_here
 from esr_ray.runtime.placement import Placement, ray_options
 from esr_ray.runtime.setup import WorkerSetup, worker_environment
-from esr_ray.runtime.target import use_target
 from esr_ray.space.user_block import load_blocks
 from esr_ray.tasks.super_resolution import open_benchmarks
-from esr_ray.training.result import SetReport
 
 RETRIES = 3
 """Times that the task is begun again where its process or node dies."""
 
 
 def submit_report(setup: WorkerSetup, placement: Placement, weights: bytes) -> ray.ObjectRef:
-    """Start the report on a checkpoint's network; the reference of a SetReport for the test set and each benchmark."""
+    """Start the report on a checkpoint's network; the reference of its figures, and bicubic's, on the test set and each
+    benchmark."""
     options = ray_options(placement)
     threads = 1
     if placement.target == "CPU" and placement.resource == "CPU":
@@ -36,19 +40,19 @@ def _most_cpus() -> int:
     return max(1, *(int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]))
 
 
-def _report(setup: WorkerSetup, threads: int, weights: bytes) -> tuple[SetReport, ...]:
+def _report(setup: WorkerSetup, threads: int, weights: bytes) -> tuple[Evaluated, Evaluated]:
     if setup.target == "CPU":
         # Before MindSpore is imported: it starts its threads then.
         allowed = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, set(allowed[:threads]))
     use_target(setup.target, setup.config.runtime.mode)
     load_blocks(setup.blocks)
-    from esr_ray.training.final import report_on_checkpoint
-    from esr_ray.training.kernels import choose_kernels
+    from esr_ray.networks.checkpoint import checkpoint_from_bytes
 
     config = setup.config
     sets = [("test", open_here(setup).test)]
     if "benchmarks" in config.pipeline:
         sets += open_benchmarks(setup.pictures)
-    make = choose_kernels(config, setup.target).make
-    return report_on_checkpoint(weights, config.full_training, sets, make)
+    make = choose_predictor(config.runtime.kernels, setup.target)
+    network = ready_network(*checkpoint_from_bytes(weights), make, "the trained network")
+    return evaluate_network("network", network, sets), evaluate_bicubic(network.spec.scale, sets)

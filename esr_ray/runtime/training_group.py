@@ -19,11 +19,11 @@ from ray.util.placement_group import (
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from esr_ray.errors import TooFewDevices, UserError
+from esr_ray.networks.target import Member
 from esr_ray.runtime.placement import Placement, devices_of_cluster
 from esr_ray.runtime.rank_table import RankTable
 from esr_ray.runtime.remote_errors import reason_of
 from esr_ray.runtime.setup import WorkerSetup, worker_environment
-from esr_ray.runtime.target import Member
 from esr_ray.runtime.trainer import Place, Scheduler, Trainer
 from esr_ray.training.result import FullyTrained
 

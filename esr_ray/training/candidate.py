@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from esr_ray.config.schema import TrainingConfig
 from esr_ray.data.crops import sample_batch
 from esr_ray.data.store import PicturePair
+from esr_ray.inference.measure import compile_for, measure
 from esr_ray.metrics import mean_quality
+from esr_ray.networks.checkpoint import checkpoint_bytes
 from esr_ray.space.spec import NetworkSpec
-from esr_ray.training.checkpoint import checkpoint_bytes
 from esr_ray.training.device_cost import CostPlan, measure_cost
-from esr_ray.training.evaluation import compile_for, measure
 from esr_ray.training.loop import CurvePoint, Diverged, train
 from esr_ray.training.network import NetworkMaker
 from esr_ray.training.plain import PlainNetwork

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from esr_ray.training.network import Predictor
+from esr_ray.inference.predictor import Predictor
 from esr_ray.training.result import DeviceCost
 
 ROUNDS = 9

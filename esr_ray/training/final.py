@@ -1,4 +1,4 @@
-"""The full training of one network, and its report on sets of pictures, beside bicubic."""
+"""The full training of one network."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 
 from esr_ray.config.schema import FullTrainingConfig, TrainingConfig
 from esr_ray.data.crops import ALL, PicturePair, Share, sample_batch
-from esr_ray.metrics import mean_quality
+from esr_ray.inference.measure import Measured, compile_for, measure
+from esr_ray.networks.checkpoint import checkpoint_bytes
 from esr_ray.space.spec import NetworkSpec
-from esr_ray.training.checkpoint import checkpoint_bytes, checkpoint_from_bytes
-from esr_ray.training.evaluation import Measured, compile_for, measure, measure_bicubic
 from esr_ray.training.loop import CurvePoint, Diverged, Progress, Visit, train
 from esr_ray.training.network import NetworkMaker, TrainableNetwork
 from esr_ray.training.plain import PlainNetwork
-from esr_ray.training.result import FullyTrained, PictureReport, Seconds, SetReport
+from esr_ray.training.result import FullyTrained, Seconds
 from esr_ray.training.state import TrainingState
 
 PAUSES = ("checkpoint_steps", "validation_steps")
@@ -113,35 +112,3 @@ def _visits(
     if validation_pairs:
         visits.append(Visit(config.validation_steps, validate))
     return visits
-
-
-def report_on_checkpoint(
-    weights: bytes,
-    config: TrainingConfig,
-    sets: Sequence[tuple[str, Sequence[PicturePair]]],
-    make: NetworkMaker = PlainNetwork,
-) -> tuple[SetReport, ...]:
-    """Measure a checkpoint's network, and bicubic, on sets of whole pictures, (name, pictures).
-
-    Raises UserError for a damaged checkpoint.
-    """
-    parameters, spec = checkpoint_from_bytes(weights)
-    # One step: nothing is trained, so no table of rates is needed.
-    network = make(spec, config.model_copy(update={"steps": 1}), seed=0)
-    network.load(parameters)
-    return tuple(report_on(network, name, pairs, spec.scale) for name, pairs in sets)
-
-
-def report_on(network: TrainableNetwork, name: str, pairs: Sequence[PicturePair], scale: int) -> SetReport:
-    """Measure a network and bicubic on a set of whole pictures."""
-    compile_for(network, pairs)
-    ours, theirs = measure(network, pairs, scale), measure_bicubic(pairs, scale)
-    pictures = tuple(
-        PictureReport(one.name, one.quality, other.quality) for one, other in zip(ours, theirs, strict=True)
-    )
-    return SetReport(
-        name,
-        mean_quality([one.network for one in pictures]),
-        mean_quality([one.bicubic for one in pictures]),
-        pictures,
-    )

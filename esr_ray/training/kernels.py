@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from esr_ray.config.schema import Config, TrainingConfig
-from esr_ray.errors import UserError
+from esr_ray.native.choice import choose_library
 from esr_ray.native.describe import unsupported
-from esr_ray.native.library import Library, NativeUnavailable, load_library
+from esr_ray.native.library import Library
 from esr_ray.space.counts import frame_cost, reference_frame_params
 from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.native import Capacity, NativeNetworks
@@ -54,25 +54,12 @@ def choose_kernels(config: Config, target: str, for_search: bool = False, member
 
     Raises UserError where `runtime.kernels` asks for the native ones and they cannot be had.
     """
-    wanted = config.runtime.kernels
     plain: NetworkMaker = partial(PlainNetwork, members=members)
-    if wanted == "plain":
-        return Kernels("plain", "plain kernels, as runtime.kernels says", plain)
-    if target != "CPU":
-        if wanted == "native":
-            raise UserError(f"runtime.kernels: native ones are for CPUs, not for {target}; set it to auto or plain")
-        return Kernels("plain", f"plain kernels: {target} has MindSpore's own", plain)
-    try:
-        library = load_library()
-    except NativeUnavailable as error:
-        if wanted == "native":
-            raise UserError(
-                f"runtime.kernels: there are no native ones: {error}; see python -m esr_ray.doctor, or set it to auto"
-            ) from None
-        return Kernels("plain", f"plain kernels, many times slower: {error}", plain)
-    name = f"native {library.instruction_set}"
+    library, reason = choose_library(config.runtime.kernels, target)
+    if library is None:
+        return Kernels("plain", reason, plain)
     networks = _for_search(config, library) if for_search else NativeNetworks(library, members=members)
-    return Kernels(name, f"native kernels ({library.instruction_set})", _NativeOrPlain(networks, plain))
+    return Kernels(f"native {library.instruction_set}", reason, _NativeOrPlain(networks, plain))
 
 
 def _for_search(config: Config, library: Library) -> NativeNetworks:

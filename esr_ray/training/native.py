@@ -16,7 +16,7 @@ from esr_ray.native.describe import describe, description_length
 from esr_ray.native.library import Library
 from esr_ray.native.step import NativeStep, update_settings
 from esr_ray.networks.initial import initial_parameters
-from esr_ray.networks.parameters import parameter_shapes
+from esr_ray.networks.parameters import check_parameters, flatten, parameter_shapes
 from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.schedule import learning_rates
 from esr_ray.training.state import pack_state, unpack_state
@@ -110,7 +110,7 @@ class NativeNetwork:
         self.kernels = f"native {networks.library.instruction_set}"
         self._shapes = parameter_shapes(spec)
         self._count = sum(int(np.prod(shape)) for shape in self._shapes.values())
-        self._flat = _flatten(
+        self._flat = flatten(
             initial_parameters(self._shapes, seed, spec.global_skip != "none", config.initial_variance)
         )
         self._rates = learning_rates(config)
@@ -155,7 +155,7 @@ class NativeNetwork:
         vectors = (graph.weights, *graph.moments, graph.average)
         for kind, vector in zip(("weights", "moment1", "moment2", "average"), vectors, strict=True):
             # Without averaging the average is the weights.
-            flat = _flatten(kinds.get(kind, kinds["weights"]))
+            flat = flatten(kinds.get(kind, kinds["weights"]))
             vector.set_data(Tensor(_padded(flat, graph.capacity.params)))
 
     def load(self, parameters: dict[str, np.ndarray]) -> None:
@@ -163,13 +163,8 @@ class NativeNetwork:
 
         Raises ValueError where names or shapes differ.
         """
-        different = parameters.keys() ^ self._shapes.keys()
-        if different:
-            raise ValueError(f"parameters of another network: {sorted(different)[:3]} ...")
-        for name, shape in self._shapes.items():
-            if parameters[name].shape != shape:
-                raise ValueError(f"parameter {name} has shape {parameters[name].shape}, not {shape}")
-        self._flat = _flatten({name: parameters[name] for name in self._shapes})
+        check_parameters(parameters, self._shapes)
+        self._flat = flatten({name: parameters[name] for name in self._shapes})
         if self._graph is not None:
             self._put(self._graph)
 
@@ -218,7 +213,3 @@ def _padded(flat: np.ndarray, size: int) -> np.ndarray:
     padded = np.zeros(size, np.float32)
     padded[: flat.size] = flat
     return padded
-
-
-def _flatten(parameters: dict[str, np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.asarray(value, np.float32).ravel() for value in parameters.values()])

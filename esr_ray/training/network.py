@@ -1,4 +1,4 @@
-"""The small interface through which training, evaluation and checkpoints see a network, whatever computes it."""
+"""The small interface through which training sees a network, whatever computes it."""
 
 from __future__ import annotations
 
@@ -7,26 +7,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from esr_ray.config.schema import TrainingConfig
+from esr_ray.inference.predictor import Predictor
 from esr_ray.space.spec import NetworkSpec
 
 
-class Predictor(Protocol):
-    """What enlarges pictures: float32, RGB in [0, 1]."""
-
-    def compile_predict(self, lr: np.ndarray) -> None:
-        """Make ready to predict pictures of this shape."""
-
-    def predict(self, lr: np.ndarray) -> np.ndarray:
-        """(B, 3, h, w) -> (B, 3, scale·h, scale·w), with the weights that are evaluated (averaged or last)."""
-
-
 class TrainableNetwork(Predictor, Protocol):
-    """One network with its optimizer. Pictures are float32, RGB in [0, 1].
-
-    `kernels` says what computes it, such as `plain` or `native avx2`: others round differently.
-    """
-
-    kernels: str
+    """One network with its optimizer. Pictures are float32, RGB in [0, 1]."""
 
     def compile(self, lr: np.ndarray, hr: np.ndarray) -> None:
         """Make ready to train on batches (B, 3, h, w) and (B, 3, scale·h, scale·w)."""

@@ -12,6 +12,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from esr_ray.config.schema import TrainingConfig
 from esr_ray.networks.esrn import ESRN
 from esr_ray.networks.initial import initial_parameters
+from esr_ray.networks.parameters import check_parameters
 from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.schedule import learning_rates
 from esr_ray.training.state import pack_state, unpack_state
@@ -152,9 +153,7 @@ class PlainNetwork:
 
         Raises ValueError where names or shapes differ.
         """
-        different = parameters.keys() ^ self._weights.keys()
-        if different:
-            raise ValueError(f"parameters of another network: {sorted(different)[:3]} ...")
+        check_parameters(parameters, {name: tuple(weight.shape) for name, weight in self._weights.items()})
         self._set(parameters)
         self._held = {}
         for name, average in self._averages.items():

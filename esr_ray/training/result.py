@@ -57,25 +57,6 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class PictureReport:
-    """One picture of a report: the network beside bicubic."""
-
-    name: str
-    network: Quality
-    bicubic: Quality
-
-
-@dataclass(frozen=True)
-class SetReport:
-    """One set of pictures of a report; means over its pictures."""
-
-    name: str
-    network: Quality
-    bicubic: Quality
-    pictures: tuple[PictureReport, ...]
-
-
-@dataclass(frozen=True)
 class FullyTrained:
     """A finished full training. `curve`, `weights` and `kernels` as in `Trained`."""
 
@@ -83,55 +64,3 @@ class FullyTrained:
     curve: tuple[tuple[int, float], ...]
     weights: bytes = field(repr=False)
     kernels: str = "plain"
-
-
-@dataclass(frozen=True)
-class Figures:
-    """One picture, or the mean of a set: PSNR in dB, SSIM."""
-
-    name: str
-    psnr_y: float
-    ssim_y: float
-    psnr_rgb: float
-    ssim_rgb: float
-
-
-@dataclass(frozen=True)
-class SetFigures:
-    """One set of pictures."""
-
-    name: str
-    pictures: tuple[Figures, ...]
-
-    @property
-    def mean(self) -> Figures:
-        count = len(self.pictures)
-        columns = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb")
-        return Figures("mean", *(sum(getattr(one, column) for one in self.pictures) / count for column in columns))
-
-
-@dataclass(frozen=True)
-class InferenceCost:
-    """What one output of 1280x720 costs: seconds (median), and memory in MB.
-
-    Memory is resident on CPU, the device's on Ascend: by how much the peak of a process that does nothing else lies
-    above what it had in use before the network was built.
-    """
-
-    latency_s: float
-    memory_mb: float
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """One network, or bicubic (without an arch). Mult-adds are of a 1280x720 output; latency and memory are those of
-    `InferenceCost`."""
-
-    name: str
-    arch: tuple[str, ...]
-    params: int
-    mult_adds: int
-    latency_s: float | None
-    memory_mb: float | None
-    kernels: str
-    sets: tuple[SetFigures, ...]

@@ -12,7 +12,7 @@ from esr_ray.runs.folder import write_atomically
 from esr_ray.runs.pictures import to_png
 
 if TYPE_CHECKING:
-    from esr_ray.training.evaluation import Measured
+    from esr_ray.inference.measure import Measured
 
 
 class PictureSaver:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import mindspore as ms
 import numpy as np
 
 from esr_ray.errors import UserError
@@ -16,6 +15,8 @@ _SPEC_KEY = "esr_ray.network"
 
 def checkpoint_bytes(parameters: dict[str, np.ndarray], spec: NetworkSpec) -> bytes:
     """The content of a `.ckpt` file that `mindspore.load_checkpoint` reads."""
+    import mindspore as ms
+
     entries = [{"name": name, "data": ms.Tensor(value)} for name, value in parameters.items()]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.ckpt"
@@ -38,6 +39,9 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], NetworkSpec]:
     """
     if not path.is_file():
         raise UserError(f"{path}: there is no such checkpoint")
+    # Imported late: it takes seconds, and a wrong path should be told at once.
+    import mindspore as ms
+
     try:
         content = ms.load_checkpoint(str(path))
     except Exception as error:

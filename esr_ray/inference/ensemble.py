@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from esr_ray.training.network import Predictor
+from esr_ray.inference.predictor import Predictor
 
 
 class SelfEnsemble:
@@ -13,8 +13,11 @@ class SelfEnsemble:
     Eight times the mult-adds; the outputs are averaged before they are rounded.
     """
 
+    repeats = 8
+
     def __init__(self, network: Predictor) -> None:
         self.network = network
+        self.kernels = network.kernels
 
     def compile_predict(self, lr: np.ndarray) -> None:
         self.network.compile_predict(lr)

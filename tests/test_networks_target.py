@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from esr_ray.errors import UserError
-from esr_ray.runtime.target import (
+from esr_ray.networks.target import (
     VISIBLE,
     Member,
     device_name,
@@ -80,7 +80,7 @@ def test_cpu_is_chosen_where_mindspore_has_another_target(told):
 
 
 def test_a_scheduler_that_does_not_answer_is_told(told, monkeypatch):
-    monkeypatch.setattr("esr_ray.runtime.target.SCHEDULER_S", 0.3)
+    monkeypatch.setattr("esr_ray.networks.target.SCHEDULER_S", 0.3)
     for name in member_environment("CPU", "worker", Member(0, 2, "127.0.0.1:1")):
         monkeypatch.setenv(name, "")
     with pytest.raises(RuntimeError, match=r"the scheduler at 127\.0\.0\.1:1 does not answer"):

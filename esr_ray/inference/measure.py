@@ -9,8 +9,8 @@ import numpy as np
 
 from esr_ray.data.resize import upscale
 from esr_ray.data.store import PicturePair
+from esr_ray.inference.predictor import Predictor
 from esr_ray.metrics import Quality, quality, to_uint8
-from esr_ray.training.network import Predictor
 
 BATCH = 8
 """Pictures of one size that are predicted at once, at most; the last batch is filled up: one shape is compiled."""

@@ -16,10 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from esr_ray.config.schema import Config
-from esr_ray.runtime.target import memory_use, use_target
+from esr_ray.inference.load import load_network
+from esr_ray.inference.predictor import choose_predictor
+from esr_ray.inference.result import InferenceCost
+from esr_ray.networks.target import memory_use, use_target
 from esr_ray.space.counts import OUTPUT_PIXELS
 from esr_ray.space.user_block import load_user_block
-from esr_ray.training.result import InferenceCost
 
 OUTPUT = (720, 1280)
 """The output that latency and memory are of, as mult-adds are."""
@@ -48,12 +50,9 @@ def _measure(
     checkpoint: Path, blocks: tuple[str, ...], config: Config, target: str, self_ensemble: bool
 ) -> InferenceCost:
     use_target(target, config.runtime.mode)
-    from esr_ray.training.benchmarks import load_network
-    from esr_ray.training.kernels import choose_kernels
-
     for block in blocks:
         load_user_block(block)
-    make = choose_kernels(config, target).make
+    make = choose_predictor(config.runtime.kernels, target)
     before, _ = memory_use(target)
     loaded = load_network(checkpoint, make, self_ensemble)
     height, width = (-(-size // loaded.spec.scale) for size in OUTPUT)

@@ -1,0 +1,1 @@
+"""What is done with trained networks: finding, loading, measuring and comparing them."""

@@ -1,0 +1,57 @@
+"""A checkpoint as a network that is ready to enlarge pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from esr_ray.errors import UserError
+from esr_ray.inference.ensemble import SelfEnsemble
+from esr_ray.inference.predictor import Predictor, PredictorMaker
+from esr_ray.networks.checkpoint import load_checkpoint
+from esr_ray.space.spec import NetworkSpec
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network that is ready. `origin` says in errors where it is from; a self-ensemble does `repeats` times the
+    work."""
+
+    spec: NetworkSpec
+    predictor: Predictor
+    origin: str
+    repeats: int = 1
+
+
+def load_network(checkpoint: Path, make: PredictorMaker, self_ensemble: bool = False) -> Loaded:
+    """The network of a checkpoint file.
+
+    Raises UserError for a checkpoint that is damaged, names unknown blocks, or does not fit the network that it names.
+    """
+    return ready_network(*load_checkpoint(checkpoint), make, str(checkpoint), self_ensemble)
+
+
+def ready_network(
+    parameters: Mapping[str, np.ndarray],
+    spec: NetworkSpec,
+    make: PredictorMaker,
+    origin: str,
+    self_ensemble: bool = False,
+) -> Loaded:
+    """The network of parameters. Raises UserError as `load_network` does."""
+    try:
+        predictor = make(spec, parameters)
+    except UserError as error:
+        raise UserError(
+            f"{origin}: its network cannot be built: {error}; block types of a run are found where the checkpoint "
+            "lies in the run's folder"
+        ) from None
+    except ValueError as error:
+        raise UserError(f"{origin}: its weights are not those of the network that it names: {error}") from None
+    if self_ensemble:
+        ensemble = SelfEnsemble(predictor)
+        return Loaded(spec, ensemble, origin, ensemble.repeats)
+    return Loaded(spec, predictor, origin)

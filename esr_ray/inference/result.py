@@ -1,0 +1,76 @@
+"""What measuring a network hands back, as plain data that needs neither Ray nor MindSpore to be read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One picture, or the mean of a set: PSNR in dB, SSIM."""
+
+    name: str
+    psnr_y: float
+    ssim_y: float
+    psnr_rgb: float
+    ssim_rgb: float
+
+
+@dataclass(frozen=True)
+class SetFigures:
+    """One set of pictures."""
+
+    name: str
+    pictures: tuple[Figures, ...]
+
+    @property
+    def mean(self) -> Figures:
+        count = len(self.pictures)
+        columns = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb")
+        return Figures("mean", *(sum(getattr(one, column) for one in self.pictures) / count for column in columns))
+
+
+@dataclass(frozen=True)
+class InferenceCost:
+    """What one output of 1280x720 costs: seconds (median), and memory in MB.
+
+    Memory is resident on CPU, the device's on Ascend: by how much the peak of a process that does nothing else lies
+    above what it had in use before the network was built.
+    """
+
+    latency_s: float
+    memory_mb: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One network, or bicubic (without an arch). Mult-adds are of a 1280x720 output; latency and memory are those of
+    `InferenceCost`."""
+
+    name: str
+    arch: tuple[str, ...]
+    params: int
+    mult_adds: int
+    latency_s: float | None
+    memory_mb: float | None
+    kernels: str
+    sets: tuple[SetFigures, ...]
+
+
+def beside(network: Evaluated, bicubic: Evaluated) -> list[dict[str, Any]]:
+    """A network's figures beside bicubic's on the same pictures, as a run's journal and `result.json` have them: for
+    each set `name`, `network` and `bicubic` (means), and `pictures` with the same three."""
+    sets = []
+    for ours, theirs in zip(network.sets, bicubic.sets, strict=True):
+        pictures = [_pair(*both) for both in zip(ours.pictures, theirs.pictures, strict=True)]
+        sets.append(_pair(ours.mean, theirs.mean) | {"name": ours.name, "pictures": pictures})
+    return sets
+
+
+def _pair(network: Figures, bicubic: Figures) -> dict[str, Any]:
+    return {"name": network.name, "network": _numbers(network), "bicubic": _numbers(bicubic)}
+
+
+def _numbers(one: Figures) -> dict[str, float]:
+    return {key: value for key, value in asdict(one).items() if key != "name"}
