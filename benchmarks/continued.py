@@ -29,7 +29,8 @@ from search_surrogate import sample_archs
 from esr_ray.config.load import load_config
 from esr_ray.config.schema import Config
 from esr_ray.randomness import generator
-from esr_ray.space.space import Space, make_space
+from esr_ray.space.space import Space
+from esr_ray.tasks.make import space_of
 
 PARTS = (1.0, 0.5, 0.25)
 """Of the rate, with which a training goes on."""
@@ -64,9 +65,10 @@ _opened: dict[str, Any] = {}
 
 def train(job: Job) -> dict[str, float]:
     """PSNR-Y in dB of each way."""
+    from esr_ray.data.plan import open_pictures, plan_pictures
     from esr_ray.networks.checkpoint import checkpoint_from_bytes
     from esr_ray.networks.target import use_target
-    from esr_ray.tasks.super_resolution import network_spec, open_pictures, plan_pictures
+    from esr_ray.tasks.make import network_spec
     from esr_ray.training.candidate import train_candidate
     from esr_ray.training.kernels import choose_kernels
 
@@ -124,7 +126,7 @@ def main() -> None:
     if given.quick:
         given.networks, given.overrides = 2, [*given.overrides, "fast_training.steps=4"]
     config = load_config(FOLDER / "search_space.yml", given.overrides).config
-    space = make_space(config.space, config.task.scale)
+    space = space_of(config)
     archs = sample_archs(space, given.networks)
     print(f"{machine()}; {len(archs)} networks, two seeds, {config.fast_training.steps} steps are a short training")
     jobs = [Job(config, arch, seed, *with_parent(arch, space)) for arch in archs for seed in (0, 1)]

@@ -12,7 +12,7 @@ from esr_ray.config.load import load_config
 from esr_ray.randomness import generator
 from esr_ray.space.genome import decode
 from esr_ray.space.sample import sample_genome
-from esr_ray.space.space import make_space
+from esr_ray.tasks.make import space_of
 
 GENOMES = 2000
 REPEATS = 5
@@ -20,7 +20,7 @@ REPEATS = 5
 
 def main() -> None:
     config = load_config(sys.argv[1] if len(sys.argv) > 1 else "configs/esr_ea_x2.yml").config
-    space = make_space(config.space, config.task.scale)
+    space = space_of(config)
     began = time.perf_counter()
     archs = [decode(sample_genome(space, generator(0, "benchmark of counting", index))) for index in range(GENOMES)]
     sampling = (time.perf_counter() - began) / GENOMES

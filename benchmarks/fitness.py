@@ -35,7 +35,8 @@ from esr_ray.randomness import generator
 from esr_ray.space.genome import decode
 from esr_ray.space.reach import check_budget
 from esr_ray.space.sample import sample_genome
-from esr_ray.space.space import Space, make_space
+from esr_ray.space.space import Space
+from esr_ray.tasks.make import space_of
 
 FRAMEWORK = "the framework's initial weights"
 LONG_SEED = 1000
@@ -95,8 +96,9 @@ _kernels: dict[str, Any] = {}
 
 def train(job: Job) -> tuple[Job, float, float]:
     """Fitness in dB and seconds of one job (NaN where it diverged)."""
+    from esr_ray.data.plan import open_pictures, plan_pictures
     from esr_ray.networks.target import use_target
-    from esr_ray.tasks.super_resolution import network_spec, open_pictures, plan_pictures
+    from esr_ray.tasks.make import network_spec
     from esr_ray.training.candidate import release_memory, train_candidate
     from esr_ray.training.kernels import choose_kernels
     from esr_ray.training.loop import Diverged
@@ -202,7 +204,7 @@ def main() -> None:
     options = parser.parse_args()
 
     config = load_config(options.config, options.overrides).config
-    space = make_space(config.space, config.task.scale)
+    space = space_of(config)
     check_budget(space)
     archs = sample_archs(space, options.genomes)
     variants = choices(config)

@@ -32,6 +32,7 @@ from common import FOLDER, ROOT, cores, machine, number, parser, say, table
 
 from esr_ray.config.load import load_config
 from esr_ray.config.schema import Config
+from esr_ray.data.plan import plan_pictures
 from esr_ray.metrics import Quality
 from esr_ray.runs.artifacts import Artifacts
 from esr_ray.runs.board import Board
@@ -51,8 +52,7 @@ from esr_ray.search.job import Job
 from esr_ray.search.loop import run_search
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.state import State
-from esr_ray.space.space import make_space
-from esr_ray.tasks.super_resolution import plan_pictures
+from esr_ray.tasks.make import make_task, space_of
 from esr_ray.training.result import Seconds, Trained
 
 INDIVIDUALS = 20
@@ -135,10 +135,10 @@ def search_config(candidates: int) -> Config:
 def search(config: Config, backend: Backend, folder: RunFolder, devices: int) -> State:
     """A search in a new run folder, put together as in the driver: with its journal, views and files."""
     create(folder, config, {})
-    algorithm = make_algorithm(config, make_space(config.space, config.task.scale))
+    algorithm = make_algorithm(config, space_of(config))
     log = Log(folder.log, config.runtime.max_attempts)
     board = Board(folder.tensorboard, algorithm)
-    files, artifacts = PopulationFiles(folder, algorithm), Artifacts(folder, config.task.scale)
+    files, artifacts = PopulationFiles(folder, algorithm), Artifacts(folder, make_task(config.task))
     best = config.evolution.num_elitism
     try:
         with Journal(folder.journal) as journal:

@@ -38,6 +38,7 @@ from overhead import Empty, made_up, search
 from simulated import LENGTHS, SHORT_S, SPREAD, Busy, busy, demo_config, search_keys, simulate
 
 from esr_ray.config.schema import Config
+from esr_ray.data.plan import open_pictures, plan_pictures
 from esr_ray.runs.folder import RunFolder
 from esr_ray.runs.journal import read_journal
 from esr_ray.runtime.evaluator import Reply
@@ -49,8 +50,7 @@ from esr_ray.search.events import Failed, Lost
 from esr_ray.search.job import Job
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.state import State
-from esr_ray.space.space import make_space
-from esr_ray.tasks.super_resolution import open_pictures, plan_pictures
+from esr_ray.tasks.make import space_of
 
 SCHEDULES = ("steady", "generational")
 
@@ -69,7 +69,7 @@ class Real:
 
 def first_jobs(config: Config, count: int) -> tuple[Job, ...]:
     """What a search asks for first."""
-    return make_algorithm(config, make_space(config.space, config.task.scale)).ask(State(), count)
+    return make_algorithm(config, space_of(config)).ask(State(), count)
 
 
 def real(evaluators: int, candidates: int, steps: int) -> Real:

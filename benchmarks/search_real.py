@@ -36,7 +36,8 @@ from search_world import Contender, Named, World
 from esr_ray.config.load import load_config
 from esr_ray.config.schema import Config
 from esr_ray.space.counts import mult_adds_720p
-from esr_ray.space.space import Space, make_space
+from esr_ray.space.space import Space
+from esr_ray.tasks.make import space_of
 
 FOLDER = Path(__file__).resolve().parent
 BUDGET = 160
@@ -94,7 +95,7 @@ def open_truth(config: Config, costs: np.ndarray, output: Path) -> RealTruth:
     """With all that the file has."""
     rows = read_table(output) if output.exists() else []
     known = {Training(row.arch, row.length, row.seed): row.psnr_y for row in rows}
-    return RealTruth(config, make_space(config.space, config.task.scale), costs, output, known)
+    return RealTruth(config, space_of(config), costs, output, known)
 
 
 def run(search: Search) -> tuple[Search, Named, Arch | None]:
@@ -160,7 +161,7 @@ def main() -> None:
         parser.error(f"no such contender: {', '.join(unknown)}; there are: {', '.join([*PLAIN, *OURS])}")
 
     config = load_config(FOLDER / "search_space.yml", options.overrides).config
-    space = make_space(config.space, config.task.scale)
+    space = space_of(config)
     costs = fit_seconds(read_table(options.table), space)
     ours = options.contenders[0]
     searches = [

@@ -45,7 +45,8 @@ from esr_ray.randomness import generator, uniform
 from esr_ray.space.block import parse_block
 from esr_ray.space.genome import decode
 from esr_ray.space.sample import sample_genome
-from esr_ray.space.space import Space, make_space
+from esr_ray.space.space import Space
+from esr_ray.tasks.make import space_of
 
 Array = NDArray[np.float64]
 FITTED = FOLDER / "search_surrogate.json"
@@ -149,7 +150,7 @@ def fit_seconds(rows: Sequence[Row], space: Space) -> Array:
 def open_space() -> Space:
     """The space of the table."""
     config = load_config(FOLDER / "search_space.yml").config
-    return make_space(config.space, config.task.scale)
+    return space_of(config)
 
 
 def read_unique(table: Path) -> list[Row]:

@@ -34,7 +34,8 @@ from esr_ray.randomness import generator
 from esr_ray.search.variation import crossover, mutate
 from esr_ray.space.genome import decode
 from esr_ray.space.sample import genome_of, repair, sample_genome
-from esr_ray.space.space import Space, make_space
+from esr_ray.space.space import Space
+from esr_ray.tasks.make import space_of
 
 FOLDER = Path(__file__).resolve().parent
 SEED = 0
@@ -152,8 +153,9 @@ _opened: dict[str, Any] = {}
 
 def train(job: tuple[Config, Training, int]) -> Row | None:
     """One training in a worker; None where it diverged."""
+    from esr_ray.data.plan import open_pictures, plan_pictures
     from esr_ray.networks.target import use_target
-    from esr_ray.tasks.super_resolution import network_spec, open_pictures, plan_pictures
+    from esr_ray.tasks.make import network_spec
     from esr_ray.training.candidate import train_candidate
     from esr_ray.training.kernels import choose_kernels
     from esr_ray.training.loop import Diverged
@@ -193,7 +195,7 @@ def main() -> None:
         parser.error("--add only makes a difference with --pack")
 
     config = load_config(FOLDER / "search_space.yml", options.overrides).config
-    space = make_space(config.space, config.task.scale)
+    space = space_of(config)
     known = read_table(PACKED) if PACKED.exists() else []
     known += read_table(options.output) if options.output.exists() else []
     table = Table(known)

@@ -116,7 +116,8 @@ def run_experiment(
 
 def _print_report(folder: RunFolder, config: Config, console: Console) -> None:
     history = read_history(folder.journal)
-    for label in history.reported:
+    for label, reported in history.reported.items():
         name = label if config.networks else None
-        console.print(report_table(report_rows(history, label), config.task.scale, name))
+        rows = report_rows(history, label)
+        console.print(report_table(rows, config.task.scale, name, reported.baseline))
     print_line(console, f"results: {folder.path} (tensorboard --logdir {folder.tensorboard})")

@@ -13,8 +13,10 @@ from rich.console import Console
 from esr_ray.command import run_command
 from esr_ray.config.load import check_config
 from esr_ray.config.reference_eval import EvalFile, check_scale, translate_eval
+from esr_ray.config.schema import TaskConfig
 from esr_ray.data.crops import PicturePair, check_border
 from esr_ray.data.layouts import benchmark_pairs, benchmarks_in
+from esr_ray.data.plan import default_cache_dir
 from esr_ray.data.sets import Pair, resolve_folder
 from esr_ray.data.store import StoreSpec, open_store
 from esr_ray.errors import UserError
@@ -23,12 +25,13 @@ from esr_ray.inference.files import PictureSaver, prepare_file, write_file
 from esr_ray.inference.find import Source, distinct, find_networks
 from esr_ray.inference.load import load_network
 from esr_ray.inference.predictor import choose_predictor
-from esr_ray.inference.report import evaluate_bicubic, evaluate_network
+from esr_ray.inference.report import evaluate_baseline, evaluate_network
 from esr_ray.inference.result import Evaluated
 from esr_ray.networks.checkpoint import load_checkpoint
 from esr_ray.networks.target import use_target
 from esr_ray.tables import print_tables, to_json, to_markdown
-from esr_ray.tasks.super_resolution import default_cache_dir
+from esr_ray.tasks.make import make_task, task_of
+from esr_ray.tasks.task import Task
 from esr_ray.view import print_line
 
 EPILOG = """\
@@ -90,7 +93,8 @@ def _parser() -> argparse.ArgumentParser:
 def _evaluate(options: argparse.Namespace) -> int:
     paths, reference = _reference(options)
     sources = distinct([source for path in paths for source in find_networks(path)])
-    scale = _scale(sources, options.scale)
+    task = _task(sources, options.scale)
+    scale = task.scale
     sets = _sets(options, scale)
     for file, one in reference:
         check_scale(one, scale, file)
@@ -108,7 +112,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     if output is not None:
         prepare_file(output)
     saver = PictureSaver(Path(options.save) if options.save else None)
-    results = _measure(sources, scale, pictures, options, saver)
+    results = _measure(sources, task, pictures, options, saver)
     # First what cannot fail: it may have taken hours.
     if options.format == "table":
         print_tables(results, scale, Console())
@@ -140,17 +144,17 @@ def _reference(options: argparse.Namespace) -> tuple[list[Path], list[tuple[str,
     return list(dict.fromkeys(paths)), found
 
 
-def _scale(sources: list[Source], given: int | None) -> int:
-    """The enlargement of all networks. Raises UserError where they differ, or there is none to tell."""
+def _task(sources: list[Source], given: int | None) -> Task:
+    """What all networks are for. Raises UserError where they differ, or there is none to tell."""
     if not sources:
         if given is None:
             raise UserError("give networks (checkpoints or run folders), or --scale for bicubic alone; see --help")
-        return given
-    scales = {source.path: load_checkpoint(source.path)[1].scale for source in sources}
-    first = next(iter(scales.values()))
-    for path, scale in scales.items():
-        if scale != (given or first):
-            raise UserError(f"{path}: enlarges by {scale}, not by {given or first}; evaluate each scale by itself")
+        return make_task(TaskConfig(scale=given))  # type: ignore[arg-type]
+    tasks = {source.path: task_of(load_checkpoint(source.path)[1]) for source in sources}
+    first = next(iter(tasks.values()))
+    for path, task in tasks.items():
+        if task.scale != (given or first.scale):
+            raise UserError(f"{path}: enlarges by {task.scale}, not by {given or first.scale}; evaluate each by itself")
     return first
 
 
@@ -185,7 +189,7 @@ def _open(name: str, pairs: tuple[Pair, ...], scale: int, cache: Path) -> list[P
 
 def _measure(
     sources: list[Source],
-    scale: int,
+    task: Task,
     pictures: list[tuple[str, list[PicturePair]]],
     options: argparse.Namespace,
     saver: PictureSaver,
@@ -198,7 +202,7 @@ def _measure(
     for source, cost in zip(sources, costs, strict=True):
         if cost is None:
             print_line(console, f"{source.name}: latency and memory unknown: the process that measured them was killed")
-    results = [evaluate_bicubic(scale, pictures, saver.of("bicubic"))]
+    results = [evaluate_baseline(task, pictures, saver.of(task.baseline_name))]
     if not sources:
         return results
     use_target(target, config.runtime.mode)

@@ -39,6 +39,26 @@ def luminance(picture: U8) -> NDArray[np.float64]:
     return 16.0 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255.0
 
 
+_YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255
+_RGB = np.linalg.inv(_YCBCR)
+_OFFSET = np.array([16.0, 128.0, 128.0]) / 255
+
+
+def to_ycbcr(rgb: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """Y, Cb and Cr (float32, nominally 16/255 to 240/255) of RGB in [0, 1]; `axis` holds the three channels.
+
+    ITU-R BT.601 as MATLAB's `rgb2ycbcr`, not rounded: Y is `luminance` over 255.
+    """
+    offset = np.expand_dims(_OFFSET, tuple(range(1, rgb.ndim)))
+    return np.moveaxis(np.tensordot(_YCBCR, rgb, (1, axis)) + offset, 0, axis).astype(np.float32)
+
+
+def from_ycbcr(ycbcr: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """The inverse of `to_ycbcr`; it may lie outside of [0, 1]."""
+    offset = np.expand_dims(_OFFSET, tuple(range(1, ycbcr.ndim)))
+    return np.moveaxis(np.tensordot(_RGB, np.moveaxis(ycbcr, axis, 0) - offset, 1), 0, axis).astype(np.float32)
+
+
 def psnr(a: U8, b: U8, border: int, luma: bool) -> float:
     """Return 10·log10(255²/MSE) in dB of two pictures (H, W, 3), infinite where they are equal.
 

@@ -9,17 +9,18 @@ from pathlib import Path
 
 from esr_ray.config.epochs import in_steps
 from esr_ray.config.schema import Config
+from esr_ray.data.plan import PicturePlan, open_benchmarks, open_pictures, plan_pictures
 from esr_ray.errors import UserError
 from esr_ray.randomness import generator
 from esr_ray.runs.folder import RunFolder, lock, stored_config
 from esr_ray.runs.record import read_history
 from esr_ray.search.state import State
-from esr_ray.space.counts import network_cost
+from esr_ray.space.counts import spec_cost
 from esr_ray.space.reach import Reach, check_budget
 from esr_ray.space.sample import sample_genome
-from esr_ray.space.space import Space, make_space
+from esr_ray.space.space import Space
 from esr_ray.space.user_block import BlockSource, load_user_block, read_blocks
-from esr_ray.tasks.super_resolution import PicturePlan, open_benchmarks, open_pictures, plan_pictures
+from esr_ray.tasks.make import network_spec, space_of
 from esr_ray.training.result import NOT_MEASURED
 
 LOCK_PATIENCE_S = 3.0
@@ -59,7 +60,7 @@ def check_experiment(config: Config, folder: RunFolder, pictures_here: bool, res
     sources = sorted(folder.blocks.glob("*.py")) if resume and folder.blocks.is_dir() else config.space.user_blocks
     for path in sources:
         load_user_block(path)
-    space = make_space(config.space, config.task.scale)
+    space = space_of(config)
     reach = None
     search_notes: tuple[str, ...] = ()
     if config.networks:
@@ -137,7 +138,7 @@ def _check_networks(config: Config) -> int:
     params = 0
     for index, arch in enumerate(config.networks):
         try:
-            params += network_cost(arch, config.space.base_channels, config.task.scale).params
+            params += spec_cost(network_spec(arch, config)).params
         except UserError as error:
             raise UserError(f"networks[{index}]: {error}") from None
     # A checkpoint, and weights, moments and averages of the state; twice while they are written.

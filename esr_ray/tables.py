@@ -65,23 +65,27 @@ def print_tables(results: Sequence[Evaluated], scale: int, console: Console) -> 
 
 
 def report_table(
-    rows: Sequence[tuple[str, str, dict[str, float], dict[str, float]]], scale: int, name: str | None = None
+    rows: Sequence[tuple[str, str, dict[str, float], dict[str, float]]],
+    scale: int,
+    name: str | None = None,
+    baseline: str = "bicubic",
 ) -> Table:
-    """The trained network (`name`) beside bicubic, picture by picture; rows of `esr_ray.runs.result.report_rows`."""
+    """The trained network (`name`) beside the baseline, picture by picture; rows of
+    `esr_ray.runs.result.report_rows`."""
     of = f"{name}, " if name else ""
     table = Table(title=f"{of}x{scale}, Y channel (BT.601), border of {scale} pixels cropped")
     for column in ("set", "picture"):
         table.add_column(column)
-    for column in ("bicubic dB", "network dB", "gain dB", "bicubic SSIM", "network SSIM"):
+    for column in (f"{baseline} dB", "network dB", "gain dB", f"{baseline} SSIM", "network SSIM"):
         table.add_column(column, justify="right")
-    for part, name, network, bicubic in rows:
+    for part, name, network, without in rows:
         table.add_row(
             Text(part),
             Text(name),
-            f"{bicubic['psnr_y']:.2f}",
+            f"{without['psnr_y']:.2f}",
             f"{network['psnr_y']:.2f}",
-            f"{network['psnr_y'] - bicubic['psnr_y']:+.2f}",
-            f"{bicubic['ssim_y']:.4f}",
+            f"{network['psnr_y'] - without['psnr_y']:+.2f}",
+            f"{without['ssim_y']:.4f}",
             f"{network['ssim_y']:.4f}",
             style="bold" if name == "mean" else None,
             end_section=name == "mean",

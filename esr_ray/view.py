@@ -68,8 +68,8 @@ def _panel(status: Status) -> Table:
     if status.front:
         grid.add_row("front", _front(status))
     if status.confidence is not None:
-        bicubic = f" (bicubic {status.bicubic_psnr:.3f} dB)" if status.bicubic_psnr is not None else ""
-        grid.add_row("winner", f"candidate {status.winner}, with probability {status.confidence:.2f}{bicubic}")
+        baseline = "" if status.baseline is None else " ({} {:.3f} dB)".format(*status.baseline)
+        grid.add_row("winner", f"candidate {status.winner}, with probability {status.confidence:.2f}{baseline}")
     grid.add_row("time left", duration(status.eta_s))
     return grid
 

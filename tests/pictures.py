@@ -6,17 +6,25 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from esr_ray.config.schema import TaskConfig
 from esr_ray.data.crops import PicturePair
 from esr_ray.inference.load import ready_network
 from esr_ray.inference.predictor import choose_predictor
 from esr_ray.inference.report import evaluate_network
 from esr_ray.inference.result import SetFigures
 from esr_ray.networks.checkpoint import checkpoint_from_bytes
+from esr_ray.tasks.make import make_task
+from esr_ray.tasks.task import Task
 
 
 def from_png(content):
     """The uint8 (H, W, 3) picture of a file's bytes."""
     return np.asarray(Image.open(BytesIO(content)).convert("RGB"))
+
+
+def enlarging(scale: int = 2, **keys: object) -> Task:
+    """Super-resolution."""
+    return make_task(TaskConfig(scale=scale, **keys))
 
 
 def reported(weights: bytes, pairs: Sequence[PicturePair], kernels: str = "plain") -> SetFigures:

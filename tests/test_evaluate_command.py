@@ -25,7 +25,6 @@ from esr_ray.evaluate import main
 from esr_ray.inference import cost
 from esr_ray.inference.ensemble import SelfEnsemble
 from esr_ray.inference.find import find_networks
-from esr_ray.inference.measure import to_input
 from esr_ray.metrics import psnr, ssim, to_uint8
 from esr_ray.networks.checkpoint import checkpoint_bytes
 from esr_ray.networks.initial import initial_parameters
@@ -108,7 +107,7 @@ def test_figures_are_those_of_the_metric_on_whole_pictures(capsys, tmp_path, pic
 def test_self_ensemble_is_the_mean_over_the_eight_turns(capsys, tmp_path, pictures):
     network = PlainNetwork(SPEC, TrainingConfig(steps=1), seed=1)
     network.load(initial_parameters(parameter_shapes(SPEC), 1, False))
-    lr = to_input([np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)])
+    lr = np.random.default_rng(0).random((1, 3, 9, 12), np.float32)
     turns = []
     for transposed in (False, True):
         for flips in (0, 1, 2, 3):

@@ -41,7 +41,8 @@ from esr_ray.search.job import Candidate, Job
 from esr_ray.space.genome import decode
 from esr_ray.space.sample import sample_genome
 from esr_ray.space.space import make_space
-from esr_ray.tasks.super_resolution import plan_pictures
+from esr_ray.tasks.make import space_of
+from esr_ray.data.plan import plan_pictures
 
 count, cache = int(sys.argv[1]), sys.argv[2]
 config = check_config(
@@ -77,7 +78,7 @@ def counting(*arguments, **keys):
 
 _CellGraphExecutor.compile = counting
 
-space, rng = make_space(config.space, config.task.scale), np.random.default_rng(0)
+space, rng = space_of(config), np.random.default_rng(0)
 genomes = {}
 while len(genomes) < count:
     genome = sample_genome(space, rng)

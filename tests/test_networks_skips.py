@@ -69,4 +69,4 @@ def test_without_a_skip_nothing_is_added(scale):
 
 
 def test_a_skip_has_nothing_to_train():
-    assert all(make_skip(kind, 2).trainable_params() == [] for kind in ("none", "nearest", "bicubic"))
+    assert all(make_skip(kind, 2, 3).trainable_params() == [] for kind in ("none", "nearest", "bicubic"))

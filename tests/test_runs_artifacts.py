@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from pictures import from_png
+from pictures import enlarging, from_png
 from worlds import PROMOTION, RACE, SPACE, InProcess, Killed, World, failing_once, make_config, prepared, weights_of
 
 from esr_ray.data.crops import PicturePair
@@ -31,7 +31,7 @@ class Kept:
         for one in (path, self.folder.checkpoints, self.folder.pictures):
             one.mkdir(exist_ok=True)
         self.algorithm = make_algorithm(config, SPACE)
-        self.artifacts = Artifacts(self.folder, 2)
+        self.artifacts = Artifacts(self.folder, enlarging())
         self.artifacts.sample = sample
         self.most = 0
         files = PopulationFiles(self.folder, self.algorithm)
@@ -121,7 +121,7 @@ def test_a_strip_is_kept_of_each_that_was_the_best_so_far(tmp_path):
     one = kept.state.jobs[records[-1]].candidate.id
     strip = from_png(kept.artifacts.strip(one).read_bytes())
     sr = np.full((16, 16, 3), one, np.uint8)
-    np.testing.assert_array_equal(strip, comparison_picture(SAMPLE.lr, sr, SAMPLE.hr, 2))
+    np.testing.assert_array_equal(strip, comparison_picture(SAMPLE.lr, sr, SAMPLE.hr, enlarging()))
     np.testing.assert_array_equal(strip, kept.compared[-1][0].picture)
 
 
@@ -141,7 +141,7 @@ def test_without_a_picture_there_is_no_strip(tmp_path):
 
 
 def test_the_state_of_an_unfinished_training_is_kept_by_its_label(tmp_path):
-    artifacts = Artifacts(RunFolder(tmp_path), 2)
+    artifacts = Artifacts(RunFolder(tmp_path), enlarging())
     (tmp_path / "checkpoints").mkdir()
     artifacts.keep_state("network_01", b"one")
     artifacts.keep_state("network_01", b"two")

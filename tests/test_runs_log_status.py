@@ -5,7 +5,7 @@ import threading
 import pytest
 from worlds import PROMOTION, RACE, SPACE, InProcess, Killed, World, failing_once, make_config, prepared
 
-from esr_ray.runs.events import BicubicMeasured, DevicesCounted, PhaseBegan, Progressed, Said, Validated
+from esr_ray.runs.events import BaselineMeasured, DevicesCounted, PhaseBegan, Progressed, Said, Validated
 from esr_ray.runs.folder import RunFolder
 from esr_ray.runs.history import History
 from esr_ray.runs.journal import Journal
@@ -181,14 +181,19 @@ def test_a_full_training_is_told_beside_bicubic(tmp_path):
     status = StatusView(log, None)
     history = History()
     for event in (
-        *(BicubicMeasured(28.5), PhaseBegan("full training", "final", 100), Said("hello"), Progressed(10, 0.5)),
+        *(
+            BaselineMeasured("bicubic", 28.5),
+            PhaseBegan("full training", "final", 100),
+            Said("hello"),
+            Progressed(10, 0.5),
+        ),
         *(Validated(20, 30.25, 29.0, 0.9), Progressed(30, 0.4)),
     ):
         for view in (log, status):
             view.see(event, history)
     now = status.status(0)
     assert now.lines == ("hello", "full training: step 20: validation 30.250 dB (bicubic 28.500)")
-    assert (now.phase, now.step, now.steps, now.bicubic_psnr) == ("full training", 30, 100, 28.5)
+    assert (now.phase, now.step, now.steps, now.baseline) == ("full training", 30, 100, ("bicubic", 28.5))
     assert now.eta_s is not None
     assert now.eta_s >= 0
     log.close()

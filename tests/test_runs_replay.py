@@ -35,6 +35,7 @@ from esr_ray.search.loop import run_search
 from esr_ray.search.make import make_algorithm
 from esr_ray.space.space import make_space
 from esr_ray.space.user_block import load_user_block
+from esr_ray.tasks.make import space_of
 
 PARTS = {
     "plain": {},
@@ -286,7 +287,7 @@ def run(case):
     case.set("evolution.num_generation", 6)
     folder = case.run_folder()
     config = absolute_paths(check_config(case.content, "my.yml"))
-    space = make_space(config.space, config.task.scale)
+    space = space_of(config)
     search(folder.journal, config, InProcess(World()), space)
     return folder
 

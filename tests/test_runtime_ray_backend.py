@@ -12,6 +12,7 @@ import pytest
 import ray
 
 from esr_ray.config.load import check_config
+from esr_ray.data.plan import open_pictures, plan_pictures
 from esr_ray.errors import UserError
 from esr_ray.networks.target import VISIBLE
 from esr_ray.runtime.evaluator import Evaluator, Ready, Reply
@@ -23,8 +24,7 @@ from esr_ray.search.events import Failed, Lost
 from esr_ray.search.job import Job
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.state import State
-from esr_ray.space.space import make_space
-from esr_ray.tasks.super_resolution import open_pictures, plan_pictures
+from esr_ray.tasks.make import space_of
 from esr_ray.training.kernels import Kernels
 
 pytestmark = pytest.mark.timeout(400)
@@ -83,7 +83,7 @@ def local_ray() -> Iterator[None]:
 
 def job() -> Job:
     config = check_config(CONFIG, "test")
-    (first,) = make_algorithm(config, make_space(config.space, config.task.scale)).ask(State(), 1)
+    (first,) = make_algorithm(config, space_of(config)).ask(State(), 1)
     return first
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import reported
+from pictures import enlarging, reported
 
 from esr_ray.config.schema import CosineSchedule, TrainingConfig
 from esr_ray.data.crops import PicturePair
 from esr_ray.data.resize import downscale
 from esr_ray.errors import UserError
-from esr_ray.inference.measure import batches, measure, measure_bicubic
-from esr_ray.inference.report import evaluate_bicubic
+from esr_ray.inference.measure import batches, measure, measure_baseline
+from esr_ray.inference.report import evaluate_baseline
 from esr_ray.metrics import mean_quality
 from esr_ray.networks.checkpoint import load_checkpoint
 from esr_ray.networks.target import use_target
@@ -25,6 +25,7 @@ from esr_ray.training.loop import CurvePoint, Diverged, train
 from esr_ray.training.plain import PlainNetwork
 from esr_ray.training.result import Trained
 
+TASK = enlarging()
 SPEC = NetworkSpec(("S_1_4_8", "C_1_4_4"), 4, 2, "nearest")
 
 
@@ -85,7 +86,7 @@ def test_checkpoint_holds_the_network_that_was_measured(trained: Trained, tmp_pa
     assert spec == SPEC
     network = PlainNetwork(spec, config(), seed=99)
     network.load(parameters)
-    assert mean_quality([one.quality for one in measure(network, PAIRS[3:], 2)]) == trained.quality
+    assert mean_quality([one.quality for one in measure(network, PAIRS[3:], TASK)]) == trained.quality
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
@@ -115,7 +116,7 @@ class Fake:
 def test_candidates_see_the_same_crops_in_the_same_order() -> None:
     one, other = Fake([0.1] * 30), Fake([0.7] * 30)
     for network in (one, other):
-        train(network, PAIRS, config(), 2, seed=5)  # type: ignore[arg-type]
+        train(network, PAIRS, config(), TASK, seed=5)  # type: ignore[arg-type]
     for mine, theirs in zip(one.batches, other.batches, strict=True):
         np.testing.assert_array_equal(mine[0], theirs[0])
         np.testing.assert_array_equal(mine[1], theirs[1])
@@ -125,7 +126,7 @@ def test_candidates_see_the_same_crops_in_the_same_order() -> None:
 def test_the_curve_is_the_mean_loss_between_its_points() -> None:
     told: list[CurvePoint] = []
     losses = [float(index) for index in range(50)]
-    curve = train(Fake(losses), PAIRS, config(steps=50), 2, seed=5, report=told.append)  # type: ignore[arg-type]
+    curve = train(Fake(losses), PAIRS, config(steps=50), TASK, seed=5, report=told.append)  # type: ignore[arg-type]
     assert tuple(told) == curve
     assert [point.step for point in curve] == list(range(2, 51, 2))
     assert [point.loss for point in curve] == [index + 0.5 for index in range(0, 50, 2)]
@@ -133,13 +134,13 @@ def test_the_curve_is_the_mean_loss_between_its_points() -> None:
 
 def test_batches_hold_every_picture_once_and_fill_up_the_last() -> None:
     pairs = photographs(10, 24) + photographs(1, 32)
-    parts = batches(pairs)
+    parts = batches(pairs, TASK)
     assert sorted(index for indices, _ in parts for index in indices) == list(range(11))
     assert [lr.shape for _, lr in parts] == [(8, 3, 12, 12), (8, 3, 12, 12), (1, 3, 16, 16)]
 
 
 def test_bicubic_is_measured_as_the_network_is() -> None:
-    (one,) = measure_bicubic(PAIRS[:1], 2)
+    (one,) = measure_baseline(PAIRS[:1], TASK)
     assert one.sr.shape == PAIRS[0].hr.shape
     assert 10 < one.quality.psnr_y < 60
 
@@ -151,14 +152,14 @@ def test_full_training_and_its_report_are_of_one_network() -> None:
     assert len(report.pictures) == 1
     assert report.mean.psnr_y == report.pictures[0].psnr_y
     assert reported(full.weights, PAIRS[3:]) == report
-    (bicubic,) = evaluate_bicubic(2, [("test", PAIRS[3:])]).sets
-    (expected,) = measure_bicubic(PAIRS[3:], 2)
+    (bicubic,) = evaluate_baseline(TASK, [("test", PAIRS[3:])]).sets
+    (expected,) = measure_baseline(PAIRS[3:], TASK)
     assert (bicubic.mean.psnr_y, bicubic.mean.ssim_y) == (expected.quality.psnr_y, expected.quality.ssim_y)
 
 
 def test_a_long_training_looks_at_its_loss_between_the_points_of_its_curve() -> None:
     told: list[CurvePoint] = []
-    curve = train(Fake([1.0] * 8000), PAIRS, config(steps=8000, batch_size=1, crop_size=8), 2, 5, told.append)  # type: ignore[arg-type]
+    curve = train(Fake([1.0] * 8000), PAIRS, config(steps=8000, batch_size=1, crop_size=8), TASK, 5, told.append)  # type: ignore[arg-type]
     assert len(curve) == 20
     assert [point.step for point in told] == list(range(200, 8001, 200))
 

@@ -39,7 +39,7 @@ def by_its_clock(monkeypatch):
 
     def measure(network, plan):
         monkeypatch.setattr(device_cost, "time", SimpleNamespace(perf_counter=lambda: network.now))
-        return measure_cost(network, plan)
+        return measure_cost(network, 3, plan)
 
     return measure
 
@@ -120,7 +120,7 @@ def test_a_native_network_is_measured(library):
     batch = np.zeros((1, 3, 8, 8), np.float32), np.zeros((1, 3, 16, 16), np.float32)
     network.compile(*batch)
     network.step(*batch)
-    cost = measure_cost(network, CostPlan((32, 48), lambda: begin_peak("CPU"), lambda: memory_use("CPU")[1]))
+    cost = measure_cost(network, 3, CostPlan((32, 48), lambda: begin_peak("CPU"), lambda: memory_use("CPU")[1]))
     assert cost.latency_s > 0
     assert np.isfinite(cost.latency_spread_s)
     assert cost.latency_spread_s >= 0

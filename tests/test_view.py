@@ -67,7 +67,7 @@ SEARCH = Status(
     front=(row(5), row(3, 29.5)),
     winner=5,
     confidence=0.934,
-    bicubic_psnr=28.5,
+    baseline=("bicubic", 28.5),
     eta_s=75,
 )
 

@@ -31,6 +31,9 @@ class TaskConfig(_Section):
 
     name: Literal["super_resolution"] = "super_resolution"
     scale: Literal[2, 3, 4] = Field(2, description="enlargement of each side")
+    colour: Literal["rgb", "luminance"] = Field(
+        "rgb", description="what a network sees: RGB, or Y alone (one channel; bicubic enlarges the colours)"
+    )
 
 
 class SpaceConfig(_Section):

@@ -56,7 +56,7 @@ def _measure(
     before, _ = memory_use(target)
     loaded = load_network(checkpoint, make, self_ensemble)
     height, width = (-(-size // loaded.spec.scale) for size in OUTPUT)
-    lr = np.random.default_rng(0).random((1, 3, height, width), np.float32)
+    lr = np.random.default_rng(0).random((1, loaded.spec.in_channels, height, width), np.float32)
     loaded.predictor.compile_predict(lr)
     loaded.predictor.predict(lr)
     seconds = []

@@ -13,6 +13,8 @@ from esr_ray.inference.ensemble import SelfEnsemble
 from esr_ray.inference.predictor import Predictor, PredictorMaker
 from esr_ray.networks.checkpoint import load_checkpoint
 from esr_ray.space.spec import NetworkSpec
+from esr_ray.tasks.make import task_of
+from esr_ray.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Loaded:
     work."""
 
     spec: NetworkSpec
+    task: Task
     predictor: Predictor
     origin: str
     repeats: int = 1
@@ -43,6 +46,7 @@ def ready_network(
 ) -> Loaded:
     """The network of parameters. Raises UserError as `load_network` does."""
     try:
+        task = task_of(spec)
         predictor = make(spec, parameters)
     except UserError as error:
         raise UserError(
@@ -53,5 +57,5 @@ def ready_network(
         raise UserError(f"{origin}: its weights are not those of the network that it names: {error}") from None
     if self_ensemble:
         ensemble = SelfEnsemble(predictor)
-        return Loaded(spec, ensemble, origin, ensemble.repeats)
-    return Loaded(spec, predictor, origin)
+        return Loaded(spec, task, ensemble, origin, ensemble.repeats)
+    return Loaded(spec, task, predictor, origin)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from esr_ray.data.resize import upscale
 from esr_ray.data.store import PicturePair
 from esr_ray.inference.predictor import Predictor
-from esr_ray.metrics import Quality, quality, to_uint8
+from esr_ray.metrics import Quality, quality
+from esr_ray.tasks.task import Task
 
 BATCH = 8
 """Pictures of one size that are predicted at once, at most; the last batch is filled up: one shape is compiled."""
@@ -36,50 +36,46 @@ def shapes_of(pairs: Sequence[PicturePair]) -> dict[tuple[int, int], list[int]]:
     return groups
 
 
-def to_input(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """uint8 (H, W, 3) pictures of one size -> float32 (B, 3, H, W) in [0, 1]."""
-    return np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(255)
-
-
-def batches(pairs: Sequence[PicturePair]) -> list[tuple[list[int], np.ndarray]]:
-    """What is predicted together: indices, and the input (B, 3, h, w) with the last picture repeated to fill up."""
+def batches(pairs: Sequence[PicturePair], task: Task) -> list[tuple[list[int], np.ndarray]]:
+    """What is predicted together: indices, and the input (B, C, h, w) with the last picture repeated to fill up."""
     result = []
     for (height, width), indices in shapes_of(pairs).items():
         size = max(1, min(BATCH, len(indices), BATCH_PIXELS // (height * width)))
         for start in range(0, len(indices), size):
             part = indices[start : start + size]
             filled = part + [part[-1]] * (size - len(part))
-            result.append((part, to_input([pairs[index].lr for index in filled])))
+            result.append((part, np.stack([task.given(pairs[index].lr) for index in filled])))
     return result
 
 
-def compile_for(network: Predictor, pairs: Sequence[PicturePair]) -> None:
+def compile_for(network: Predictor, pairs: Sequence[PicturePair], task: Task) -> None:
     """Make the network ready for every size among the pairs."""
     compiled = set()
-    for _, lr in batches(pairs):
+    for _, lr in batches(pairs, task):
         if lr.shape not in compiled:
             compiled.add(lr.shape)
             network.compile_predict(lr)
 
 
-def measure(network: Predictor, pairs: Sequence[PicturePair], scale: int) -> list[Measured]:
-    """Predict every picture and compare it with its HR: output clipped and rounded to 8 bits, border `scale` cropped.
+def measure(network: Predictor, pairs: Sequence[PicturePair], task: Task) -> list[Measured]:
+    """Predict every picture and compare it with its HR: output clipped and rounded to 8 bits, without the border.
 
     Raises ValueError where the output is not finite.
     """
     results: dict[int, Measured] = {}
-    for indices, lr in batches(pairs):
-        output = network.predict(lr).transpose(0, 2, 3, 1)
+    for indices, lr in batches(pairs, task):
+        output = network.predict(lr)
         for place, index in enumerate(indices):
-            sr = to_uint8(output[place])
-            results[index] = Measured(pairs[index].name, quality(sr, pairs[index].hr, scale), sr)
+            pair = pairs[index]
+            sr = task.complete(output[place], pair.lr)
+            results[index] = Measured(pair.name, quality(sr, pair.hr, task.border), sr)
     return [results[index] for index in range(len(pairs))]
 
 
-def measure_bicubic(pairs: Sequence[PicturePair], scale: int) -> list[Measured]:
-    """The same measure of bicubic enlargement (MATLAB's)."""
+def measure_baseline(pairs: Sequence[PicturePair], task: Task) -> list[Measured]:
+    """The same measure of what there is without a network."""
     results = []
     for pair in pairs:
-        sr = upscale(pair.lr, scale)
-        results.append(Measured(pair.name, quality(sr, pair.hr, scale), sr))
+        sr = task.baseline(pair.lr)
+        results.append(Measured(pair.name, quality(sr, pair.hr, task.border), sr))
     return results

@@ -45,8 +45,8 @@ class InferenceCost:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One network, or bicubic (without an arch). Mult-adds are of a 1280x720 output; latency and memory are those of
-    `InferenceCost`."""
+    """One network, or the baseline (without an arch). Mult-adds are of a 1280x720 output; latency and memory are those
+    of `InferenceCost`."""
 
     name: str
     arch: tuple[str, ...]
@@ -58,18 +58,18 @@ class Evaluated:
     sets: tuple[SetFigures, ...]
 
 
-def beside(network: Evaluated, bicubic: Evaluated) -> list[dict[str, Any]]:
-    """A network's figures beside bicubic's on the same pictures, as a run's journal and `result.json` have them: for
-    each set `name`, `network` and `bicubic` (means), and `pictures` with the same three."""
+def beside(network: Evaluated, baseline: Evaluated) -> list[dict[str, Any]]:
+    """A network's figures beside the baseline's on the same pictures, as a run's journal and `result.json` have them:
+    for each set `name`, `network` and `baseline` (means), and `pictures` with the same three."""
     sets = []
-    for ours, theirs in zip(network.sets, bicubic.sets, strict=True):
+    for ours, theirs in zip(network.sets, baseline.sets, strict=True):
         pictures = [_pair(*both) for both in zip(ours.pictures, theirs.pictures, strict=True)]
         sets.append(_pair(ours.mean, theirs.mean) | {"name": ours.name, "pictures": pictures})
     return sets
 
 
-def _pair(network: Figures, bicubic: Figures) -> dict[str, Any]:
-    return {"name": network.name, "network": _numbers(network), "bicubic": _numbers(bicubic)}
+def _pair(network: Figures, baseline: Figures) -> dict[str, Any]:
+    return {"name": network.name, "network": _numbers(network), "baseline": _numbers(baseline)}
 
 
 def _numbers(one: Figures) -> dict[str, float]:

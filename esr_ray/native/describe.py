@@ -34,7 +34,8 @@ def describe(spec: NetworkSpec, length: int | None = None) -> np.ndarray:
     if reason is not None:
         raise ValueError(reason)
     stages = tail_stages(spec.base_channels, spec.scale)
-    values = [VERSION, 3, 3, spec.base_channels, _SKIPS.index(spec.global_skip), len(spec.arch), len(stages)]
+    values = [VERSION, spec.in_channels, spec.out_channels, spec.base_channels, _SKIPS.index(spec.global_skip)]
+    values += [len(spec.arch), len(stages)]
     values += [number for stage in stages for number in stage]
     values += [0] * (HEADER - len(values))
     for name in spec.arch:

@@ -11,9 +11,9 @@ from esr_ray.space.spec import NetworkSpec, tail_stages
 
 
 class Upsampler(nn.Cell):
-    """(B, G0, H, W) -> (B, 3, scale·H, scale·W); `last` is the network's last convolution."""
+    """(B, G0, H, W) -> (B, out, scale·H, scale·W); `last` is the network's last convolution."""
 
-    def __init__(self, base_channels: int, scale: int) -> None:
+    def __init__(self, base_channels: int, scale: int, out_channels: int) -> None:
         super().__init__()
         stages = tail_stages(base_channels, scale)
         self.factors = tuple(factor for _, factor in stages)
@@ -22,7 +22,7 @@ class Upsampler(nn.Cell):
             expand.append(conv(channels, wide, 3))
             channels = wide // factor**2
         self.expand = nn.CellList(expand)
-        self.last = conv(channels, 3, 3)
+        self.last = conv(channels, out_channels, 3)
 
     def construct(self, x: Tensor) -> Tensor:
         for layer, factor in zip(self.expand, self.factors):  # noqa: B905 (graph mode knows no strict=)
@@ -31,13 +31,13 @@ class Upsampler(nn.Cell):
 
 
 class ESRN(nn.Cell):
-    """RGB in [0, 1], (B, 3, H, W) -> (B, 3, scale·H, scale·W), any H and W; the output is not clipped."""
+    """Pictures in [0, 1], (B, in, H, W) -> (B, out, scale·H, scale·W), any H and W; the output is not clipped."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         g0, channels = spec.base_channels, spec.base_channels
         self.scale = spec.scale
-        self.sfe1 = conv(3, g0, 3)
+        self.sfe1 = conv(spec.in_channels, g0, 3)
         self.sfe2 = conv(g0, g0, 3)
         blocks, fused = [], 0
         for name in spec.arch:
@@ -48,9 +48,9 @@ class ESRN(nn.Cell):
         self.blocks = nn.CellList(blocks)
         self.gff1 = conv(fused, g0, 1)
         self.gff2 = conv(g0, g0, 3)
-        self.upsampler = Upsampler(g0, spec.scale)
+        self.upsampler = Upsampler(g0, spec.scale, spec.out_channels)
         self.has_skip = spec.global_skip != "none"
-        self.skip = make_skip(spec.global_skip, spec.scale)
+        self.skip = make_skip(spec.global_skip, spec.scale, spec.in_channels)
 
     def construct(self, x: Tensor) -> Tensor:
         _, _, height, width = x.shape
@@ -66,7 +66,7 @@ class ESRN(nn.Cell):
             current = block(current)
             outputs = (*outputs, current)
         fused = self.gff2(self.gff1(ops.concat(outputs, 1))) + shallow
-        y = self.upsampler(fused)  # (B, 3, scale·H, scale·W)
+        y = self.upsampler(fused)  # (B, out, scale·H, scale·W)
         if self.has_skip:
             y = y + self.skip(x)
         return y[:, :, : self.scale * height, : self.scale * width]

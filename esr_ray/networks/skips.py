@@ -7,7 +7,7 @@ from mindspore import Tensor, nn, ops
 
 
 class NearestSkip(nn.Cell):
-    """(B, 3, H, W) -> (B, 3, scale·H, scale·W): each pixel repeated."""
+    """(B, C, H, W) -> (B, C, scale·H, scale·W): each pixel repeated."""
 
     def __init__(self, scale: int) -> None:
         super().__init__()
@@ -21,30 +21,30 @@ class NearestSkip(nn.Cell):
 
 
 class BicubicSkip(nn.Cell):
-    """(B, 3, H, W) -> (B, 3, scale·H, scale·W): bicubic (a = -0.5, borders replicated), as `esr_ray.data.resize`.
+    """(B, C, H, W) -> (B, C, scale·H, scale·W): bicubic (a = -0.5, borders replicated), as `esr_ray.data.resize`.
 
     Each of the scale² phases of the output is a fixed 5x5 filter of the input; a pixel shuffle interleaves them.
     """
 
-    def __init__(self, scale: int) -> None:
+    def __init__(self, scale: int, channels: int) -> None:
         super().__init__()
-        self.scale = scale
-        self.filters = Tensor(np.tile(_phase_filters(scale), (3, 1, 1, 1)))  # (3·scale², 1, 5, 5)
+        self.scale, self.channels = scale, channels
+        self.filters = Tensor(np.tile(_phase_filters(scale), (channels, 1, 1, 1)))  # (C·scale², 1, 5, 5)
 
     def construct(self, x: Tensor) -> Tensor:
         top = x[:, :, :1, :]
         x = ops.concat((top, top, x, x[:, :, -1:, :], x[:, :, -1:, :]), 2)
         left = x[:, :, :, :1]
         x = ops.concat((left, left, x, x[:, :, :, -1:], x[:, :, :, -1:]), 3)
-        return ops.pixel_shuffle(ops.conv2d(x, self.filters, groups=3), self.scale)
+        return ops.pixel_shuffle(ops.conv2d(x, self.filters, groups=self.channels), self.scale)
 
 
-def make_skip(kind: str, scale: int) -> nn.Cell:
-    """The cell of `space.global_skip`."""
+def make_skip(kind: str, scale: int, channels: int) -> nn.Cell:
+    """The cell of `space.global_skip`, for pictures of so many channels."""
     if kind == "nearest":
         return NearestSkip(scale)
     if kind == "bicubic":
-        return BicubicSkip(scale)
+        return BicubicSkip(scale, channels)
     return nn.Identity()
 
 

@@ -13,6 +13,7 @@ from esr_ray.runs.pictures import comparison_picture, to_png
 from esr_ray.search.algorithm import Algorithm
 from esr_ray.search.backend import Done
 from esr_ray.search.state import State
+from esr_ray.tasks.task import Task
 
 PRUNE_AFTER = 32
 """So many results may add their weights before those that are not among the best are deleted."""
@@ -21,8 +22,8 @@ PRUNE_AFTER = 32
 class Artifacts:
     """The files of one run. Raises UserError on a full disk."""
 
-    def __init__(self, folder: RunFolder, scale: int) -> None:
-        self.folder, self.scale = folder, scale
+    def __init__(self, folder: RunFolder, task: Task) -> None:
+        self.folder, self.task = folder, task
         self.sample: PicturePair | None = None
         self._added = 0
 
@@ -44,10 +45,10 @@ class Artifacts:
         return compared
 
     def compared(self, sr: np.ndarray, step: int, network: str | None = None) -> Compared | None:
-        """LR, bicubic, the network's output `sr` and HR of the first validation picture, beside each other."""
+        """LR, the baseline, the network's output `sr` and HR of the first validation picture, beside each other."""
         if self.sample is None:
             return None
-        return Compared(comparison_picture(self.sample.lr, sr, self.sample.hr, self.scale), step, network)
+        return Compared(comparison_picture(self.sample.lr, sr, self.sample.hr, self.task), step, network)
 
     def prune(self, algorithm: Algorithm, state: State, best: int) -> None:
         """Delete the weights of all but the `best` candidates, the front and the winner: the disk must not fill."""

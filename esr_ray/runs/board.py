@@ -34,6 +34,7 @@ from esr_ray.runs.events import (
 )
 from esr_ray.runs.history import History
 from esr_ray.runs.pictures import to_png
+from esr_ray.runs.result import baseline_of
 from esr_ray.search.algorithm import Algorithm
 
 COMPARISONS = 2
@@ -156,7 +157,7 @@ class Board:
 
     def _report(self, event: Reported) -> None:
         for part in event.sets:
-            for name, figures in ((event.network, part["network"]), ("bicubic", part["bicubic"])):
+            for name, figures in ((event.network, part["network"]), (event.baseline, baseline_of(part))):
                 self._events.add_scalar(f"4_report/psnr_y_{part['name']}_{name}", figures["psnr_y"], 0)
         self._events.flush()
 

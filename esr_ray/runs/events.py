@@ -78,12 +78,14 @@ class TrainingEnded:
 
 @dataclass(frozen=True)
 class Reported:
-    """A trained network and bicubic on the test set and the benchmarks; `sets` is of `inference.result.beside`."""
+    """A trained network and the baseline (its name) on the test set and the benchmarks; `sets` are those of
+    `inference.result.beside`."""
 
     benchmarks: list[dict[str, Any]]
     seconds: float
     sets: list[dict[str, Any]]
     network: str = FINAL
+    baseline: str = "bicubic"
     event: Literal["reported"] = "reported"
 
 
@@ -129,9 +131,10 @@ class DevicesCounted:
 
 
 @dataclass(frozen=True)
-class BicubicMeasured:
-    """PSNR on Y of bicubic on the validation pictures."""
+class BaselineMeasured:
+    """What there is without a network (`name`, such as bicubic) on the validation pictures: PSNR on Y."""
 
+    name: str
     psnr_y: float
 
 
@@ -162,7 +165,7 @@ class Compared:
     network: str | None = None
 
 
-Notice = Said | PhaseBegan | DevicesCounted | BicubicMeasured | Progressed | CurveFound | Compared
+Notice = Said | PhaseBegan | DevicesCounted | BaselineMeasured | Progressed | CurveFound | Compared
 
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from esr_ray.runs.events import (
     Asked,
-    BicubicMeasured,
+    BaselineMeasured,
     Dropped,
     Event,
     Failed,
@@ -33,7 +33,7 @@ class Log:
         self._lock = threading.Lock()
         self._file = path.open("a", encoding="utf-8")
         self._best: dict[int, float] = {}
-        self._bicubic: float | None = None
+        self._baseline = ""
         self._losses: dict[int, int] = {}
 
     def lines(self, since: int) -> tuple[str, ...]:
@@ -65,8 +65,8 @@ class Log:
             case PhaseBegan(name="search"):
                 # Attempts are counted anew, and what was under way when a run ended is none of them.
                 self._losses.clear()
-            case BicubicMeasured():
-                self._bicubic = event.psnr_y
+            case BaselineMeasured():
+                self._baseline = f" ({event.name} {event.psnr_y:.3f})"
             case Asked(purpose="promotion"):
                 return f"candidate {event.candidate}: goes on to {event.steps:,} steps"
             case Asked(purpose="race"):
@@ -84,7 +84,7 @@ class Log:
                 again = "; it is trained again" if self._losses[event.job] < self.max_attempts else ""
                 return f"candidate {jobs[event.job].candidate.id}: lost: {event.reason}{again}"
             case Validated():
-                beside = "" if self._bicubic is None else f" (bicubic {self._bicubic:.3f})"
+                beside = self._baseline
                 return f"full training: step {event.step}: validation {event.psnr_y:.3f} dB{beside}"
         return None
 

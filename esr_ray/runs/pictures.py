@@ -1,4 +1,4 @@
-"""Pictures to judge a network by: LR, bicubic, network and HR of one part, large, each with its name and its PSNR."""
+"""Pictures to judge a network by: LR, baseline, network and HR of one part, large, each with its name and its PSNR."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from esr_ray.data.resize import upscale
 from esr_ray.metrics import MAX_PSNR, psnr
+from esr_ray.tasks.task import Task
 
 SHOWN = 512
 """About so many pixels a side is each part shown: of smaller ones each pixel becomes a square of pixels."""
@@ -16,19 +16,20 @@ GAP = 8
 INK, PAPER = (20, 20, 20), (255, 255, 255)
 
 
-def comparison_picture(lr: np.ndarray, sr: np.ndarray, hr: np.ndarray, scale: int, side: int = 256) -> np.ndarray:
-    """uint8 (H, W, 3): LR (pixels repeated) and bicubic above, network and HR below; the middle `side` pixels of each.
+def comparison_picture(lr: np.ndarray, sr: np.ndarray, hr: np.ndarray, task: Task, side: int = 256) -> np.ndarray:
+    """uint8 (H, W, 3): LR (pixels repeated) and baseline above, network and HR below; the middle `side` pixels of each.
 
     Two by two, as TensorBoard fits a picture to the width of its card: in a row each part would be half as large.
-    PSNR is that on Y of the part, in dB, without a border of `scale` pixels where it is large enough to have one.
+    PSNR is that on Y of the part, in dB, without the task's border where it is large enough to have one.
     """
+    scale = task.scale
     nearest = lr.repeat(scale, axis=0).repeat(scale, axis=1)
-    middles = [_middle(part, side) for part in (nearest, upscale(lr, scale), sr, hr)]
-    bicubic, network = (_psnr(part, middles[3], scale) for part in middles[1:3])
+    middles = [_middle(part, side) for part in (nearest, task.baseline(lr), sr, hr)]
+    baseline, network = (_psnr(part, middles[3], task.border) for part in middles[1:3])
     labels = (
         _sized("LR", middles[3], scale),
-        f"bicubic  {bicubic:.2f} dB",
-        f"network  {network:.2f} dB ({network - bicubic:+.2f})",
+        f"{task.baseline_name}  {baseline:.2f} dB",
+        f"network  {network:.2f} dB ({network - baseline:+.2f})",
         _sized("HR", middles[3], 1),
     )
     zoom = zoom_of(middles[3])
@@ -54,8 +55,8 @@ def _middle(picture: np.ndarray, side: int) -> np.ndarray:
     return picture[top : top + side, left : left + side]
 
 
-def _psnr(part: np.ndarray, original: np.ndarray, scale: int) -> float:
-    border = scale if min(part.shape[:2]) > 4 * scale else 0
+def _psnr(part: np.ndarray, original: np.ndarray, border: int) -> float:
+    border = border if min(part.shape[:2]) > 4 * border else 0
     return min(MAX_PSNR, psnr(part, original, border, True))
 
 

@@ -70,13 +70,19 @@ def _front_line(row: FrontRow) -> str:
 
 
 def report_rows(history: History, label: str = FINAL) -> list[tuple[str, str, dict[str, float], dict[str, float]]]:
-    """(set, picture or "mean", network's figures, bicubic's figures) of a trained network; empty without one."""
+    """(set, picture or "mean", network's figures, the baseline's) of a trained network; empty without one."""
     rows = []
     reported = history.reported.get(label)
     for part in reported.sets if reported is not None else []:
-        rows += [(part["name"], one["name"], one["network"], one["bicubic"]) for one in part["pictures"]]
-        rows.append((part["name"], "mean", part["network"], part["bicubic"]))
+        rows += [(part["name"], one["name"], one["network"], baseline_of(one)) for one in part["pictures"]]
+        rows.append((part["name"], "mean", part["network"], baseline_of(part)))
     return rows
+
+
+def baseline_of(part: Mapping[str, Any]) -> dict[str, float]:
+    """The baseline's figures of a set or picture of a report; before there were several baselines it was bicubic."""
+    figures: dict[str, float] = part["baseline"] if "baseline" in part else part["bicubic"]
+    return figures
 
 
 def result_json(algorithm: Algorithm, verdict: Verdict, labels: Mapping[str, int], history: History) -> str:

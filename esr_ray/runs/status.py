@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 
 from esr_ray.runs.events import (
-    BicubicMeasured,
+    BaselineMeasured,
     DevicesCounted,
     Event,
     Finished,
@@ -42,7 +42,7 @@ class Status:
     front: tuple[FrontRow, ...] = ()
     winner: int | None = None
     confidence: float | None = None
-    bicubic_psnr: float | None = None
+    baseline: tuple[str, float] | None = None
     network: str = ""
     step: int = 0
     steps: int = 0
@@ -71,8 +71,8 @@ class StatusView:
                 self._update(phase=event.name, network=event.network, step=0, steps=event.steps)
             case DevicesCounted():
                 self._update(devices=event.count)
-            case BicubicMeasured():
-                self._update(bicubic_psnr=event.psnr_y)
+            case BaselineMeasured():
+                self._update(baseline=(event.name, event.psnr_y))
             case Progressed():
                 if self._began is None:
                     # A training that goes on from a state did the steps before in another process.

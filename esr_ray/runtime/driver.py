@@ -21,15 +21,16 @@ import ray
 import esr_ray
 from esr_ray.config.epochs import in_steps
 from esr_ray.config.schema import Config
+from esr_ray.data.plan import cache_dir, open_pictures, plan_pictures, with_checksums
 from esr_ray.data.transfer import read_part
 from esr_ray.errors import UserError
-from esr_ray.inference.measure import measure_bicubic
+from esr_ray.inference.measure import measure_baseline
 from esr_ray.metrics import Quality, mean_quality
 from esr_ray.native.cpu import cpu_name
 from esr_ray.runs.artifacts import Artifacts
 from esr_ray.runs.board import Board
 from esr_ray.runs.events import (
-    BicubicMeasured,
+    BaselineMeasured,
     Closed,
     DevicesCounted,
     Lost,
@@ -58,10 +59,9 @@ from esr_ray.search.front import chosen, row_of
 from esr_ray.search.loop import Stopped, run_search
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.state import State
-from esr_ray.space.counts import mult_adds_720p, network_cost
-from esr_ray.space.space import make_space
+from esr_ray.space.counts import mult_adds_720p, spec_cost
 from esr_ray.space.user_block import BlockSource, load_blocks
-from esr_ray.tasks.super_resolution import cache_dir, open_pictures, plan_pictures, with_checksums
+from esr_ray.tasks.make import make_task, network_spec, space_of
 
 LOCK_PATIENCE_S = 10.0
 """How long a driver waits for one that is dying to let go of the run folder."""
@@ -219,9 +219,10 @@ class Driver:
         config, lengths = in_steps(config, len(pictures.train))
         for note in (*self.setup.notes, *plan.notes, *pictures.notes, *lengths):
             record.tell(Said(note))
-        bicubic = mean_quality([one.quality for one in measure_bicubic(pictures.validation, config.task.scale)])
-        record.tell(BicubicMeasured(bicubic.psnr_y))
-        artifacts = self._artifacts = Artifacts(self.folder, config.task.scale)
+        task = make_task(config.task)
+        baseline = mean_quality([one.quality for one in measure_baseline(pictures.validation, task)])
+        record.tell(BaselineMeasured(task.baseline_name, baseline.psnr_y))
+        artifacts = self._artifacts = Artifacts(self.folder, task)
         artifacts.sample = pictures.validation[0]
 
         placement = decide_placement(config.runtime, ray.cluster_resources(), self.restarted)
@@ -231,14 +232,14 @@ class Driver:
             record.tell(Said(note))
         algorithm = None
         if "search" in config.pipeline:
-            algorithm = make_algorithm(config, make_space(config.space, config.task.scale))
+            algorithm = make_algorithm(config, space_of(config))
         self._begin(record, placement, pictures.checksum)
         board = Board(self.folder.tensorboard, algorithm, self.folder.pictures)
         closing.callback(board.close)
         record.views.remove(self._status)
         self._status = StatusView(log, algorithm)
         record.catch_up([board, self._status])
-        record.tell(BicubicMeasured(bicubic.psnr_y))
+        record.tell(BaselineMeasured(task.baseline_name, baseline.psnr_y))
         setup = WorkerSetup(config, placement.target, plan, self.setup.blocks, ray.get_runtime_context().current_actor)
         run = Run(self.folder, record, artifacts, setup, placement)
 
@@ -285,7 +286,7 @@ class Driver:
         for index, arch in enumerate(config.networks):
             label = f"network_{index:02d}"
             self._train(run, Kept(label, arch, None, f"{label}, {index + 1} of {len(config.networks)}"))
-            cost = network_cost(arch, config.space.base_channels, config.task.scale)
+            cost = spec_cost(network_spec(arch, config))
             costs[label] = (cost.params, mult_adds_720p(cost, config.task.scale))
         write_atomically(self.folder.result, networks_json(costs, run.record.history).encode())
         return networks_line(costs, run.record.history)

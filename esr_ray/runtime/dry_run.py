@@ -22,7 +22,8 @@ from esr_ray.search.backend import Done
 from esr_ray.search.events import Failed, Lost
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.state import State
-from esr_ray.space.counts import mult_adds_720p, network_cost
+from esr_ray.space.counts import mult_adds_720p, spec_cost
+from esr_ray.tasks.make import network_spec
 from esr_ray.training.result import Seconds
 from esr_ray.view import duration, print_line
 
@@ -73,7 +74,7 @@ def _to_train(experiment: Experiment) -> Iterator[str]:
     scale = config.task.scale
     if reach is None:
         for arch in config.networks:
-            cost = network_cost(arch, config.space.base_channels, scale)
+            cost = spec_cost(network_spec(arch, config))
             figures = f"{cost.params:,} parameters, {mult_adds_720p(cost, scale) / 1e9:.2f} G mult-adds"
             yield f"network of {len(arch)} blocks, {figures}: {' '.join(arch)}"
         return

@@ -21,7 +21,7 @@ from esr_ray.runtime.node_pictures import open_here
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.search.job import Job
 from esr_ray.space.user_block import load_blocks
-from esr_ray.tasks.super_resolution import network_spec
+from esr_ray.tasks.make import network_spec
 from esr_ray.training.result import Trained
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from esr_ray.runtime.report_task import submit_report
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.runtime.training_group import TRIES, GroupLost, TrainingGroup, number_of_trainers
 from esr_ray.search.loop import Stopped
-from esr_ray.tasks.super_resolution import network_spec
+from esr_ray.tasks.make import network_spec
 from esr_ray.training.final import PAUSES, completed, deciding_settings
 from esr_ray.training.loop import Progress
 from esr_ray.training.result import FullyTrained
@@ -250,12 +250,12 @@ def _report(run: Run, kept: Kept, benchmarks: list[dict[str, Any]], should_stop:
     run.record.tell(PhaseBegan("report"))
     weights = run.folder.checkpoint(kept.label).read_bytes()
     began = time.monotonic()
-    network, bicubic = _wait(run, submit_report(run.setup, run.placement, weights), should_stop)
+    network, baseline = _wait(run, submit_report(run.setup, run.placement, weights), should_stop)
     seconds = time.monotonic() - began
-    run.record.append(Reported(benchmarks, seconds, beside(network, bicubic), kept.label))
-    for ours, theirs in zip(network.sets, bicubic.sets, strict=True):
-        psnr, baseline = ours.mean.psnr_y, theirs.mean.psnr_y
-        run.say(f"{ours.name}: {psnr:.2f} dB, bicubic {baseline:.2f} ({psnr - baseline:+.2f})")
+    run.record.append(Reported(benchmarks, seconds, beside(network, baseline), kept.label, baseline.name))
+    for ours, theirs in zip(network.sets, baseline.sets, strict=True):
+        psnr, without = ours.mean.psnr_y, theirs.mean.psnr_y
+        run.say(f"{ours.name}: {psnr:.2f} dB, {baseline.name} {without:.2f} ({psnr - without:+.2f})")
 
 
 def _wait(run: Run, reference: ray.ObjectRef, should_stop: Callable[[], bool]) -> Any:

@@ -1,4 +1,4 @@
-"""The report on a trained network: one task measures it, and bicubic, on the test set and the benchmarks."""
+"""The report on a trained network: one task measures it, and the baseline, on the test set and the benchmarks."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ import os
 
 import ray
 
+from esr_ray.data.plan import open_benchmarks
 from esr_ray.inference.load import ready_network
 from esr_ray.inference.predictor import choose_predictor
-from esr_ray.inference.report import evaluate_bicubic, evaluate_network
+from esr_ray.inference.report import evaluate_baseline, evaluate_network
 from esr_ray.inference.result import Evaluated
 from esr_ray.networks.target import use_target
 from esr_ray.runtime.node_pictures import open_here
 from esr_ray.runtime.placement import Placement, ray_options
 from esr_ray.runtime.setup import WorkerSetup, worker_environment
 from esr_ray.space.user_block import load_blocks
-from esr_ray.tasks.super_resolution import open_benchmarks
 
 RETRIES = 3
 """Times that the task is begun again where its process or node dies."""
 
 
 def submit_report(setup: WorkerSetup, placement: Placement, weights: bytes) -> ray.ObjectRef:
-    """Start the report on a checkpoint's network; the reference of its figures, and bicubic's, on the test set and each
-    benchmark."""
+    """Start the report on a checkpoint's network.
+
+    The reference of its figures, and the baseline's, on the test set and each benchmark.
+    """
     options = ray_options(placement)
     threads = 1
     if placement.target == "CPU" and placement.resource == "CPU":
@@ -55,4 +57,4 @@ def _report(setup: WorkerSetup, threads: int, weights: bytes) -> tuple[Evaluated
         sets += open_benchmarks(setup.pictures)
     make = choose_predictor(config.runtime.kernels, setup.target)
     network = ready_network(*checkpoint_from_bytes(weights), make, "the trained network")
-    return evaluate_network("network", network, sets), evaluate_bicubic(network.spec.scale, sets)
+    return evaluate_network("network", network, sets), evaluate_baseline(network.task, sets)

@@ -16,8 +16,8 @@ from esr_ray.runs.folder import RunFolder, new_folder
 from esr_ray.runs.replay import replay_run
 from esr_ray.runs.searched import searched_networks
 from esr_ray.search.make import make_algorithm
-from esr_ray.space.space import make_space
 from esr_ray.space.user_block import load_blocks, read_blocks
+from esr_ray.tasks.make import space_of
 
 EPILOG = """\
 examples:
@@ -97,9 +97,7 @@ def _replay(options: argparse.Namespace) -> int:
         raise UserError("--replay RUN_DIR goes alone: the run's own record says with which configuration it was made")
     folder = RunFolder(Path(options.replay).absolute())
     load_blocks(read_blocks(sorted(folder.blocks.glob("*.py")) if folder.blocks.is_dir() else ()))
-    done = replay_run(
-        folder.journal, lambda config: make_algorithm(config, make_space(config.space, config.task.scale))
-    )
+    done = replay_run(folder.journal, lambda config: make_algorithm(config, space_of(config)))
     processes = "" if done.processes == 1 else f", over {done.processes} beginnings and resumptions"
     print(f"{folder.path}: {done.choices} choices made again{processes}: all the same; nothing was trained")
     return 0

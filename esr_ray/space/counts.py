@@ -13,23 +13,25 @@ from esr_ray.space.block import block_cost, group_count, has_entry, has_residual
 from esr_ray.space.layers import Cost, cost_of
 from esr_ray.space.spec import NetworkSpec, network_layers
 
+RGB = (3, 3)
+"""Channels in and out of most networks."""
 OUTPUT_PIXELS = 1280 * 720
 """Size of the output for which the field states mult-adds."""
 
 
 @cache
-def frame_cost(base_channels: int, scale: int) -> Cost:
+def frame_cost(base_channels: int, scale: int, ends: tuple[int, int] = RGB) -> Cost:
     """Cost of all that is not blocks: SFE, upsampler, and GFF but for the weights of its 1x1, which depend on the
-    blocks (see `network_cost`).
+    blocks (see `network_cost`). `ends` are the channels of the pictures that go in and come out.
 
     Raises ValueError for a scale without an upsampler.
     """
-    return cost_of(network_layers(NetworkSpec((), base_channels, scale, "none")))
+    return cost_of(network_layers(NetworkSpec((), base_channels, scale, "none", *ends)))
 
 
-def network_cost(arch: Iterable[str], base_channels: int, scale: int) -> Cost:
+def network_cost(arch: Iterable[str], base_channels: int, scale: int, ends: tuple[int, int] = RGB) -> Cost:
     """Exact parameters, and mult-adds for each LR pixel, of the network that `arch` decodes to."""
-    frame = frame_cost(base_channels, scale)
+    frame = frame_cost(base_channels, scale, ends)
     params, mult_adds, channels = frame.params, frame.mult_adds, base_channels
     for name in arch:
         cost = block_cost(name, channels)
@@ -38,6 +40,11 @@ def network_cost(arch: Iterable[str], base_channels: int, scale: int) -> Cost:
         params += cost.params + fused
         mult_adds += cost.mult_adds + fused
     return Cost(params, mult_adds)
+
+
+def spec_cost(spec: NetworkSpec) -> Cost:
+    """Exact parameters, and mult-adds for each LR pixel, of a network."""
+    return network_cost(spec.arch, spec.base_channels, spec.scale, (spec.in_channels, spec.out_channels))
 
 
 def mult_adds_720p(cost: Cost, scale: int) -> int:

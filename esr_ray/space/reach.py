@@ -37,7 +37,7 @@ def frame_params(space: Space) -> int:
     """Parameters that every network of the space has, in the counting of its budget."""
     if space.reference_counting:
         return reference_frame_params(space.base_channels)
-    return frame_cost(space.base_channels, space.scale).params
+    return frame_cost(space.base_channels, space.scale, space.ends).params
 
 
 def added_params(space: Space, name: str, in_channels: int, first: bool) -> int:

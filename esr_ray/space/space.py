@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from esr_ray.config.schema import SpaceConfig
 from esr_ray.errors import UserError
-from esr_ray.space.counts import mult_adds_720p, network_cost, reference_params
+from esr_ray.space.counts import RGB, mult_adds_720p, network_cost, reference_params
 from esr_ray.space.layers import Cost
 from esr_ray.space.vocabulary import Vocabulary, make_vocabulary
 
@@ -21,6 +21,8 @@ class Space:
     min_active: int
     base_channels: int
     scale: int
+    ends: tuple[int, int]
+    """Channels of the pictures that go in and come out."""
     min_params: int
     max_params: int | None
     max_mult_adds: int | None
@@ -28,7 +30,7 @@ class Space:
 
     def cost(self, arch: Sequence[str]) -> Cost:
         """True parameters and mult-adds for each LR pixel."""
-        return network_cost(arch, self.base_channels, self.scale)
+        return network_cost(arch, self.base_channels, self.scale, self.ends)
 
     def violation(self, arch: Sequence[str]) -> float:
         """How far a network is outside the budget, relative to the limits; 0 within it. Activity is not looked at."""
@@ -53,8 +55,8 @@ class Space:
         return set(self.vocabulary.names).issuperset(arch) and self.allows(arch)
 
 
-def make_space(config: SpaceConfig, scale: int) -> Space:
-    """The space that a configuration describes.
+def make_space(config: SpaceConfig, scale: int, ends: tuple[int, int] = RGB) -> Space:
+    """The space that a configuration describes, for pictures of so many channels going in and coming out.
 
     Raises UserError for keys that contradict each other and for illegal blocks. Whether the budget can be reached is
     asked of `esr_ray.space.reach`.
@@ -74,6 +76,7 @@ def make_space(config: SpaceConfig, scale: int) -> Space:
         min_active=config.min_active,
         base_channels=config.base_channels,
         scale=scale,
+        ends=ends,
         min_params=config.min_params or 0,
         max_params=config.max_params,
         max_mult_adds=config.max_mult_adds,

@@ -17,12 +17,17 @@ _IN_BLOCK = ("ends", "convs", "shrinks", "last")
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """The blocks in order, the channels outside them (G0), the enlargement, and the global skip."""
+    """The blocks in order, the channels outside them (G0), the enlargement, the global skip, and the channels of the
+    pictures that go in and come out. `task` are the settings of what it is for, as JSON; of RGB super-resolution, for
+    which the first networks were, none."""
 
     arch: Arch
     base_channels: int
     scale: int
     global_skip: str
+    in_channels: int = 3
+    out_channels: int = 3
+    task: str = ""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -31,7 +36,7 @@ class NetworkSpec:
 def spec_from_json(text: str) -> NetworkSpec:
     """The inverse of `NetworkSpec.to_json`."""
     content = json.loads(text)
-    return NetworkSpec(tuple(content["arch"]), content["base_channels"], content["scale"], content["global_skip"])
+    return NetworkSpec(**{**content, "arch": tuple(content["arch"])})
 
 
 def tail_stages(base_channels: int, scale: int) -> tuple[tuple[int, int], ...]:
@@ -48,9 +53,9 @@ def tail_stages(base_channels: int, scale: int) -> tuple[tuple[int, int], ...]:
 
 def network_layers(spec: NetworkSpec) -> tuple[Step, ...]:
     """The layers of a network: shallow features, blocks, global feature fusion, global residual, upsampler (paper,
-    section 3.1). RGB goes in and comes out; any height and width."""
+    section 3.1). Pictures may have any height and width."""
     layers, g0, scale = Layers(), spec.base_channels, spec.scale
-    picture = layers.input(3)
+    picture = layers.input(spec.in_channels)
     x = layers.even(picture)
     shallow = layers.conv(x, "sfe1", g0, 3)
     current = layers.conv(shallow, "sfe2", g0, 3)
@@ -64,7 +69,7 @@ def network_layers(spec: NetworkSpec) -> tuple[Step, ...]:
     y = layers.add(fused, shallow)
     for index, (channels, factor) in enumerate(tail_stages(g0, scale)):
         y = layers.pixel_shuffle(layers.conv(y, f"upsampler.expand.{index}", channels, 3), factor)
-    y = layers.conv(y, "upsampler.last", 3, 3)
+    y = layers.conv(y, "upsampler.last", spec.out_channels, 3)
     if spec.global_skip != "none":
         y = layers.add(y, layers.skip(x, spec.global_skip, scale))
     layers.crop(y, picture, scale)

@@ -1,113 +1,58 @@
-"""Super-resolution: three disjoint sets of HR/LR pictures, benchmarks beside them, and the network of an arch."""
+"""Super-resolution of RGB, or of luminance alone; the degradation is MATLAB's bicubic, and so is the baseline."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
+from typing import Any
 
-from esr_ray.config.schema import Config
-from esr_ray.data.crops import PicturePair, check_border, check_crop_size, validation_crops
-from esr_ray.data.sets import resolve_folder, resolve_sets
-from esr_ray.data.store import Store, StoreSpec, open_store, store_spec
-from esr_ray.space.spec import NetworkSpec
+import numpy as np
+
+from esr_ray.data.resize import upscale
+from esr_ray.metrics import from_ycbcr, to_uint8, to_ycbcr
+from esr_ray.tasks.task import F32, U8, Task
 
 
-@dataclass(frozen=True)
-class PicturePlan:
-    """Which picture files a run uses, as plain data that every node can open: see `open_pictures`."""
+def super_resolution(settings: dict[str, Any], scale: int, colour: str) -> Task:
+    """The task of enlarging pictures.
 
-    sets: StoreSpec
-    benchmarks: tuple[StoreSpec, ...]
-    cache_dir: str | None
-    notes: tuple[str, ...]
-    checksum: str | None = None
-    """That of `sets` once somebody has opened them: others need not read all files to find the store."""
-    benchmark_checksums: tuple[str, ...] = ()
-    """Those of `benchmarks`, in their order, likewise."""
-
-    @property
-    def checksums(self) -> tuple[str, ...]:
-        """Of all stores that somebody has opened."""
-        return (*((self.checksum,) if self.checksum is not None else ()), *self.benchmark_checksums)
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """Open pictures. `validation` are the parts that fitness is measured on; `checksum` is of the three sets."""
-
-    train: list[PicturePair]
-    validation: list[PicturePair]
-    test: list[PicturePair]
-    checksum: str
-    notes: tuple[str, ...]
-
-
-def plan_pictures(config: Config) -> PicturePlan:
-    """Find the files of all sets. Raises UserError for missing or empty folders and pictures in two sets."""
-    scale = config.task.scale
-    found = resolve_sets(config.data, scale, config.seed)
-    benchmarks = tuple(
-        StoreSpec(((one.name, resolve_folder(one.name, one.hr, one.lr, scale)),), scale) for one in config.benchmarks
-    )
-    return PicturePlan(store_spec(found, scale), benchmarks, config.runtime.cache_dir, found.notes)
-
-
-def open_pictures(plan: PicturePlan, config: Config) -> Pictures:
-    """Open the three sets on this node, decoding them first where that was not done yet.
-
-    Raises UserError for pictures that are corrupt, mismatched, misaligned, in two sets, or smaller than a crop.
+    With `colour` luminance a network has one channel, Y of BT.601, and bicubic enlarges the colours, as is done where a
+    network has to be small (FSRCNN: Dong et al. 2016, section 3; SESR: Bhardwaj et al. 2022).
     """
-    store = open_store(plan.sets, cache_dir(plan), plan.checksum)
-    for name in ("validation", "test"):
-        check_border(store.sets[name], plan.sets.scale)
-    if "search" in config.pipeline:
-        check_crop_size(store.sets["train"], config.fast_training.crop_size, "fast_training.crop_size")
-    if "full_training" in config.pipeline:
-        check_crop_size(store.sets["train"], config.full_training.crop_size, "full_training.crop_size")
-    validation = validation_crops(store.sets["validation"], config.data.validation_size, config.data.validation_crops)
-    return Pictures(store.sets["train"], validation, store.sets["test"], store.checksum, store.notes)
-
-
-def open_benchmarks(plan: PicturePlan) -> list[tuple[str, list[PicturePair]]]:
-    """Open the benchmark sets, each by its name."""
-    return [pair for store in _benchmark_stores(plan) for pair in store.sets.items()]
-
-
-def with_checksums(plan: PicturePlan, pictures: Pictures) -> PicturePlan:
-    """The plan of open pictures with the checksums of all stores, by which they can be sent to other nodes."""
-    return replace(
-        plan,
-        checksum=pictures.checksum,
-        benchmark_checksums=tuple(store.checksum for store in _benchmark_stores(plan)),
+    of_luminance = colour == "luminance"
+    return Task(
+        settings=settings,
+        scale=scale,
+        in_channels=1 if of_luminance else 3,
+        out_channels=1 if of_luminance else 3,
+        border=scale,
+        baseline_name="bicubic",
+        prepare=_both_luminance if of_luminance else _as_they_are,
+        given=_luminance if of_luminance else _rgb,
+        complete=partial(_with_colours, scale=scale) if of_luminance else _as_picture,
+        baseline=partial(upscale, scale=scale),
     )
 
 
-def _benchmark_stores(plan: PicturePlan) -> list[Store]:
-    known = plan.benchmark_checksums or (None,) * len(plan.benchmarks)
-    stores = [
-        open_store(spec, cache_dir(plan), checksum) for spec, checksum in zip(plan.benchmarks, known, strict=True)
-    ]
-    for spec, store in zip(plan.benchmarks, stores, strict=True):
-        for pairs in store.sets.values():
-            check_border(pairs, spec.scale)
-    return stores
+def _as_they_are(lr: F32, hr: F32) -> tuple[F32, F32]:
+    return lr, hr
 
 
-def cache_dir(plan: PicturePlan) -> Path:
-    """Where decoded pictures are kept on this node."""
-    if plan.cache_dir is not None:
-        return Path(plan.cache_dir).expanduser()
-    return default_cache_dir()
+def _both_luminance(lr: F32, hr: F32) -> tuple[F32, F32]:
+    return to_ycbcr(lr, axis=1)[:, :1], to_ycbcr(hr, axis=1)[:, :1]
 
 
-def default_cache_dir() -> Path:
-    """Where they are kept without `runtime.cache_dir`."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "esr_ray"
+def _rgb(picture: U8) -> F32:
+    return np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
 
 
-def network_spec(arch: Sequence[str], config: Config) -> NetworkSpec:
-    """The network of an arch in this run."""
-    return NetworkSpec(tuple(arch), config.space.base_channels, config.task.scale, config.space.global_skip)
+def _luminance(picture: U8) -> F32:
+    return to_ycbcr(_rgb(picture), axis=0)[:1]
+
+
+def _as_picture(output: F32, picture: U8) -> U8:
+    return to_uint8(output.transpose(1, 2, 0))
+
+
+def _with_colours(output: F32, picture: U8, scale: int) -> U8:
+    colours = to_ycbcr(_rgb(upscale(picture, scale)), axis=0)[1:]
+    return to_uint8(from_ycbcr(np.concatenate([output, colours]), axis=0).transpose(1, 2, 0))

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from esr_ray.config.schema import TrainingConfig
-from esr_ray.data.crops import sample_batch
 from esr_ray.data.store import PicturePair
 from esr_ray.inference.measure import compile_for, measure
 from esr_ray.metrics import mean_quality
 from esr_ray.networks.checkpoint import checkpoint_bytes
 from esr_ray.space.spec import NetworkSpec
+from esr_ray.tasks.make import task_of
+from esr_ray.training.batches import training_batch
 from esr_ray.training.device_cost import CostPlan, measure_cost
 from esr_ray.training.loop import CurvePoint, Diverged, train
 from esr_ray.training.network import NetworkMaker
@@ -37,14 +38,15 @@ def train_candidate(
     Raises Diverged where the loss, or the measured output, is no number.
     """
     started = time.perf_counter()
+    task = task_of(spec)
     network = make(spec, config, seed)
-    network.compile(*sample_batch(train_pairs, seed, 1, config.batch_size, config.crop_size, spec.scale))
-    compile_for(network, validation_pairs)
+    network.compile(*training_batch(task, train_pairs, config, seed, 1))
+    compile_for(network, validation_pairs, task)
     compiled = time.perf_counter()
-    curve = train(network, train_pairs, config, spec.scale, seed, report)
+    curve = train(network, train_pairs, config, task, seed, report)
     trained = time.perf_counter()
     try:
-        measured = measure(network, validation_pairs, spec.scale)
+        measured = measure(network, validation_pairs, task)
     except ValueError as error:
         raise Diverged(f"diverged: the output is no picture ({error})") from None
     done = time.perf_counter()
@@ -57,7 +59,7 @@ def train_candidate(
         weights=checkpoint_bytes(parameters, spec),
         picture=measured[0].sr,
         kernels=network.kernels,
-        cost=NOT_MEASURED if cost is None else measure_cost(network, cost),
+        cost=NOT_MEASURED if cost is None else measure_cost(network, spec.in_channels, cost),
     )
 
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from esr_ray.config.schema import FullTrainingConfig, TrainingConfig
-from esr_ray.data.crops import ALL, PicturePair, Share, sample_batch
+from esr_ray.data.crops import ALL, PicturePair, Share
 from esr_ray.inference.measure import Measured, compile_for, measure
 from esr_ray.networks.checkpoint import checkpoint_bytes
 from esr_ray.space.spec import NetworkSpec
+from esr_ray.tasks.make import task_of
+from esr_ray.training.batches import training_batch
 from esr_ray.training.loop import CurvePoint, Diverged, Progress, Visit, train
 from esr_ray.training.network import NetworkMaker, TrainableNetwork
 from esr_ray.training.plain import PlainNetwork
@@ -65,12 +67,13 @@ def train_fully(
     weights, and one of them has an onlooker. Raises Diverged where the loss, or the output, is no number.
     """
     started = time.perf_counter()
+    task = task_of(spec)
     network = make(spec, config, seed)
-    network.compile(*sample_batch(train_pairs, seed, 1, config.batch_size, config.crop_size, spec.scale, share))
+    network.compile(*training_batch(task, train_pairs, config, seed, 1, share))
     visits: list[Visit] = []
     if onlooker is not None:
         if validation_pairs:
-            compile_for(network, validation_pairs)
+            compile_for(network, validation_pairs, task)
         visits = _visits(network, spec, config, onlooker, validation_pairs)
     progress = Progress()
     if begun is not None:
@@ -78,7 +81,7 @@ def train_fully(
         progress = begun.progress
     compiled = time.perf_counter()
     report = onlooker.progress if onlooker is not None else None
-    curve = train(network, train_pairs, config, spec.scale, seed, report, share, progress, visits)
+    curve = train(network, train_pairs, config, task, seed, report, share, progress, visits)
     done = time.perf_counter()
     return FullyTrained(
         # Also of the processes before this one, where it goes on from a state.
@@ -96,14 +99,14 @@ def _visits(
     onlooker: Onlooker,
     validation_pairs: Sequence[PicturePair],
 ) -> list[Visit]:
-    settings = deciding_settings(config)
+    settings, task = deciding_settings(config), task_of(spec)
 
     def keep(progress: Progress) -> None:
         onlooker.state(TrainingState(spec, settings, network.state(), progress))
 
     def validate(progress: Progress) -> None:
         try:
-            measured = measure(network, validation_pairs, spec.scale)
+            measured = measure(network, validation_pairs, task)
         except ValueError as error:
             raise Diverged(f"diverged: the output is no picture ({error})") from None
         onlooker.validated(progress.steps, measured)

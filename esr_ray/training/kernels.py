@@ -10,8 +10,9 @@ from esr_ray.config.schema import Config, TrainingConfig
 from esr_ray.native.choice import choose_library
 from esr_ray.native.describe import unsupported
 from esr_ray.native.library import Library
-from esr_ray.space.counts import frame_cost, reference_frame_params
+from esr_ray.space.counts import reference_frame_params, spec_cost
 from esr_ray.space.spec import NetworkSpec
+from esr_ray.tasks.make import network_spec
 from esr_ray.training.native import Capacity, NativeNetworks
 from esr_ray.training.network import NetworkMaker, TrainableNetwork
 from esr_ray.training.plain import PlainNetwork
@@ -72,6 +73,6 @@ def _for_search(config: Config, library: Library) -> NativeNetworks:
     most = space.max_params or 0
     if space.budget_counting == "reference":
         # The reference counts no upsampler, a large part of a small network.
-        frame = frame_cost(space.base_channels, config.task.scale).params
+        frame = spec_cost(network_spec((), config)).params
         most = int(most * REFERENCE_MARGIN) + max(0, frame - reference_frame_params(space.base_channels))
     return NativeNetworks(library, Capacity(most, space.node_num))

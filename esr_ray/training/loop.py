@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from esr_ray.config.schema import TrainingConfig
-from esr_ray.data.crops import ALL, Share, sample_batch
+from esr_ray.data.crops import ALL, Share
 from esr_ray.data.store import PicturePair
+from esr_ray.tasks.task import Task
+from esr_ray.training.batches import training_batch
 from esr_ray.training.network import TrainableNetwork
 
 CURVE_POINTS = 20
@@ -56,7 +58,7 @@ def train(
     network: TrainableNetwork,
     pairs: Sequence[PicturePair],
     config: TrainingConfig,
-    scale: int,
+    task: Task,
     seed: int,
     report: Callable[[CurvePoint], None] | None = None,
     share: Share = ALL,
@@ -75,8 +77,7 @@ def train(
     pending: list[Any] = []
     every = max(1, config.steps // CURVE_POINTS)
     for step in range(begun.steps + 1, config.steps + 1):
-        lr, hr = sample_batch(pairs, seed, step, config.batch_size, config.crop_size, scale, share)
-        pending.append(network.step(lr, hr))
+        pending.append(network.step(*training_batch(task, pairs, config, seed, step, share)))
         point = step % every == 0 or step == config.steps
         due = [visit for visit in visits if visit.is_due(step, config.steps)]
         if not (point or due or step % CHECK_STEPS == 0):
