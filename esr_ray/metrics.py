@@ -39,9 +39,9 @@ def luminance(picture: U8) -> NDArray[np.float64]:
     return 16.0 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255.0
 
 
-_YCBCR = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255
-_RGB = np.linalg.inv(_YCBCR)
-_OFFSET = np.array([16.0, 128.0, 128.0]) / 255
+YCBCR_FROM_RGB = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]]) / 255
+RGB_FROM_YCBCR = np.linalg.inv(YCBCR_FROM_RGB)
+YCBCR_OFFSET = np.array([16.0, 128.0, 128.0]) / 255
 
 
 def to_ycbcr(rgb: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
@@ -49,14 +49,16 @@ def to_ycbcr(rgb: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
 
     ITU-R BT.601 as MATLAB's `rgb2ycbcr`, not rounded: Y is `luminance` over 255.
     """
-    offset = np.expand_dims(_OFFSET, tuple(range(1, rgb.ndim)))
-    return np.moveaxis(np.tensordot(_YCBCR, rgb, (1, axis)) + offset, 0, axis).astype(np.float32)
+    offset = np.expand_dims(YCBCR_OFFSET, tuple(range(1, rgb.ndim)))
+    return np.moveaxis(np.tensordot(YCBCR_FROM_RGB, rgb, (1, axis)) + offset, 0, axis).astype(np.float32)
 
 
 def from_ycbcr(ycbcr: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     """The inverse of `to_ycbcr`; it may lie outside of [0, 1]."""
-    offset = np.expand_dims(_OFFSET, tuple(range(1, ycbcr.ndim)))
-    return np.moveaxis(np.tensordot(_RGB, np.moveaxis(ycbcr, axis, 0) - offset, 1), 0, axis).astype(np.float32)
+    offset = np.expand_dims(YCBCR_OFFSET, tuple(range(1, ycbcr.ndim)))
+    return np.moveaxis(np.tensordot(RGB_FROM_YCBCR, np.moveaxis(ycbcr, axis, 0) - offset, 1), 0, axis).astype(
+        np.float32
+    )
 
 
 def psnr(a: U8, b: U8, border: int, luma: bool) -> float:

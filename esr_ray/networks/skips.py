@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from esr_ray.space.filters import phase_filters
+
 
 class NearestSkip(nn.Cell):
     """(B, C, H, W) -> (B, C, scale·H, scale·W): each pixel repeated."""
@@ -29,7 +31,7 @@ class BicubicSkip(nn.Cell):
     def __init__(self, scale: int, channels: int) -> None:
         super().__init__()
         self.scale, self.channels = scale, channels
-        self.filters = Tensor(np.tile(_phase_filters(scale), (channels, 1, 1, 1)))  # (C·scale², 1, 5, 5)
+        self.filters = Tensor(np.tile(phase_filters(scale), (channels, 1, 1, 1)))  # (C·scale², 1, 5, 5)
 
     def construct(self, x: Tensor) -> Tensor:
         top = x[:, :, :1, :]
@@ -46,19 +48,3 @@ def make_skip(kind: str, scale: int, channels: int) -> nn.Cell:
     if kind == "bicubic":
         return BicubicSkip(scale, channels)
     return nn.Identity()
-
-
-def _cubic(distance: np.ndarray) -> np.ndarray:
-    """Keys' cubic kernel with a = -0.5 (Keys 1981, equation 15)."""
-    d = np.abs(distance)
-    near = 1.5 * d**3 - 2.5 * d**2 + 1
-    far = -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2
-    return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
-
-
-def _phase_filters(scale: int) -> np.ndarray:
-    """(scale², 1, 5, 5): output pixel scale·j + p lies (p + 0.5)/scale - 0.5 beside input pixel j."""
-    offsets = (np.arange(scale) + 0.5) / scale - 0.5
-    taps = _cubic(offsets[:, None] - np.arange(-2, 3)[None, :])  # (scale, 5)
-    filters = taps[:, None, :, None] * taps[None, :, None, :]  # (scale, scale, 5, 5)
-    return filters.reshape(scale * scale, 1, 5, 5).astype(np.float32)
