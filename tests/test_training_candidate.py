@@ -134,7 +134,7 @@ def test_the_curve_is_the_mean_loss_between_its_points() -> None:
 
 def test_batches_hold_every_picture_once_and_fill_up_the_last() -> None:
     pairs = photographs(10, 24) + photographs(1, 32)
-    parts = batches(pairs, TASK)
+    parts = list(batches(pairs, TASK))
     assert sorted(index for indices, _ in parts for index in indices) == list(range(11))
     assert [lr.shape for _, lr in parts] == [(8, 3, 12, 12), (8, 3, 12, 12), (1, 3, 16, 16)]
 

@@ -11,6 +11,7 @@ import numpy as np
 from esr_ray.errors import UserError
 from esr_ray.inference.ensemble import SelfEnsemble
 from esr_ray.inference.predictor import Predictor, PredictorMaker
+from esr_ray.inference.tiles import Tiled
 from esr_ray.networks.checkpoint import load_checkpoint
 from esr_ray.space.spec import NetworkSpec
 from esr_ray.tasks.make import task_of
@@ -19,8 +20,8 @@ from esr_ray.tasks.task import Task
 
 @dataclass(frozen=True)
 class Loaded:
-    """A network that is ready. `origin` says in errors where it is from; a self-ensemble does `repeats` times the
-    work."""
+    """A network that is ready, for pictures of any size. `origin` says in errors where it is from; a self-ensemble does
+    `repeats` times the work."""
 
     spec: NetworkSpec
     task: Task
@@ -47,7 +48,7 @@ def ready_network(
     """The network of parameters. Raises UserError as `load_network` does."""
     try:
         task = task_of(spec)
-        predictor = make(spec, parameters)
+        predictor = Tiled(make(spec, parameters), spec)
     except UserError as error:
         raise UserError(
             f"{origin}: its network cannot be built: {error}; block types of a run are found where the checkpoint "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,16 +36,14 @@ def shapes_of(pairs: Sequence[PicturePair]) -> dict[tuple[int, int], list[int]]:
     return groups
 
 
-def batches(pairs: Sequence[PicturePair], task: Task) -> list[tuple[list[int], np.ndarray]]:
+def batches(pairs: Sequence[PicturePair], task: Task) -> Iterator[tuple[list[int], np.ndarray]]:
     """What is predicted together: indices, and the input (B, C, h, w) with the last picture repeated to fill up."""
-    result = []
     for (height, width), indices in shapes_of(pairs).items():
         size = max(1, min(BATCH, len(indices), BATCH_PIXELS // (height * width)))
         for start in range(0, len(indices), size):
             part = indices[start : start + size]
             filled = part + [part[-1]] * (size - len(part))
-            result.append((part, np.stack([task.given(pairs[index].lr) for index in filled])))
-    return result
+            yield part, np.stack([task.given(pairs[index].lr) for index in filled])
 
 
 def compile_for(network: Predictor, pairs: Sequence[PicturePair], task: Task) -> None:

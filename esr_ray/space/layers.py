@@ -6,6 +6,7 @@ This is the one description of them. Counts, the shapes of parameters and export
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -172,3 +173,28 @@ def cost_of(steps: Iterable[Step]) -> Cost:
             seen.add(step.conv.name)
             cost += Cost(step.conv.weights + step.conv.out_channels, 0)
     return cost
+
+
+def reach_of(steps: Sequence[Step]) -> int:
+    """How many pixels of the input, to each side, an output pixel may depend on (half of the receptive field).
+
+    Not less than that: the pixels of a pool, or of a pixel shuffle, are counted whole.
+    """
+    reach: list[float] = []
+    for step in steps:
+        before = max((reach[place] for place in step.inputs), default=0.0)
+        first = steps[step.inputs[0]] if step.inputs else step
+        # Pixels of the input from one pixel of the value to the next.
+        stride = first.pixels**-0.5
+        added = 0.0
+        if step.conv is not None:
+            added = step.conv.kernel // 2 * stride
+        elif step.kind == "pool":
+            added = (step.factor - 1) * stride
+        elif step.kind in ("pixel_shuffle", "skip", "even"):
+            # Bicubic has five taps of the input.
+            added = 2.0 if step.name == "bicubic" else stride
+        elif step.kind == "user":
+            raise ValueError(f"{step.name}: what a user's block depends on is not known")
+        reach.append(before + added)
+    return math.ceil(reach[-1])

@@ -1,0 +1,1 @@
+"""`python -m esr_ray.upscale`: pictures of people, of whatever kind, made larger by a trained network."""
