@@ -1,0 +1,117 @@
+"""`python -m esr_ray.export NETWORK`: a trained network as files for other programs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from esr_ray.command import run_command
+from esr_ray.errors import UserError
+from esr_ray.export.card import card_markdown, describe_network
+from esr_ray.export.check import check_same, run_onnx
+from esr_ray.export.mindir import run_mindir, write_mindir
+from esr_ray.export.onnx import to_onnx
+from esr_ray.inference.files import prepare_file, write_file
+from esr_ray.inference.find import find_networks
+from esr_ray.inference.load import load_network
+from esr_ray.inference.predictor import choose_predictor
+from esr_ray.networks.checkpoint import load_checkpoint
+from esr_ray.networks.target import use_target
+
+EPILOG = """\
+examples:
+  python -m esr_ray.export runs/demo-20260101-120000 --onnx net.onnx --card net/
+  python -m esr_ray.export net.ckpt --onnx net.onnx --half
+  python -m esr_ray.export net.ckpt --mindir net.mindir --size 360x640
+
+ONNX files have plain standard operators and take any batch, height and width; they are run in onnxruntime beside the
+network before they are written. MindIR is for one size; it is loaded again and compared.
+exit status: 0 done, 2 something you can mend (one line says what).
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; its exit status."""
+    options = _parser().parse_args(arguments)
+    # Before MindSpore loads: of its own log errors only.
+    os.environ.setdefault("GLOG_v", "3")
+    return run_command(lambda: _export(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m esr_ray.export",
+        description="Write a trained network as ONNX or MindIR, and a card that says what it is.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("network", metavar="NETWORK", help="a checkpoint, or a run's folder")
+    parser.add_argument("--onnx", metavar="FILE", help="write an ONNX file")
+    parser.add_argument("--half", action="store_true", help="of float16")
+    parser.add_argument("--rgb", action="store_true", help="of a network of luminance: let it take and give RGB")
+    parser.add_argument("--mindir", metavar="FILE", help="write a MindIR file")
+    parser.add_argument("--size", default="360x640", metavar="HxW", help="of the pictures that MindIR takes (360x640)")
+    parser.add_argument("--card", metavar="DIR", help="write README.md and card.json")
+    return parser
+
+
+def _export(options: argparse.Namespace) -> int:
+    if not (options.onnx or options.mindir or options.card):
+        raise UserError("give what to write: --onnx FILE, --mindir FILE or --card DIR; see --help")
+    size = _size(options.size)
+    found = find_networks(Path(options.network).expanduser())
+    if len(found) > 1:
+        names = ", ".join(str(one.path) for one in found[:4])
+        raise UserError(f"{options.network}: has {len(found)} networks; give one of them: {names}")
+    (source,) = found
+    places = {name: Path(getattr(options, name)).expanduser() for name in ("onnx", "mindir") if getattr(options, name)}
+    for name, path in places.items():
+        if path.suffix != f".{name}":
+            raise UserError(f"--{name} {path}: give a name that ends in .{name}")
+        prepare_file(path)
+    use_target("CPU", "graph")
+    network = load_network(source.path, choose_predictor("auto", "CPU"))
+    parameters, spec = load_checkpoint(source.path)
+    if options.rgb and spec.in_channels != 1:
+        raise UserError(f"--rgb: {source.path} takes {spec.in_channels} channels already; leave it out")
+    if "onnx" in places:
+        content = to_onnx(spec, parameters, options.rgb, options.half).SerializeToString()
+        # With colours around it there is no network to compare with: what is within is compared.
+        inner = to_onnx(spec, parameters, False, options.half).SerializeToString() if options.rgb else content
+        worst = check_same(network, run_onnx(inner), str(places["onnx"]), options.half)
+        write_file(places["onnx"], content)
+        print(f"{places['onnx']}: {len(content) / 1e3:,.0f} KB, differs by at most {worst:.1e} in onnxruntime")
+    if "mindir" in places:
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder) / "network.mindir"
+            write_mindir(spec, parameters, made, size)
+            worst = check_same(network, run_mindir(made), str(places["mindir"]), sizes=(size,))
+            write_file(places["mindir"], made.read_bytes())
+        print(f"{places['mindir']}: for pictures of {size[1]}x{size[0]}, differs by at most {worst:.1e}")
+    if options.card:
+        folder_of_card = Path(options.card).expanduser()
+        described = describe_network(source, network, [path.name for path in places.values()])
+        for name, text in (
+            ("README.md", card_markdown(described)),
+            ("card.json", json.dumps(described, indent=2) + "\n"),
+        ):
+            prepare_file(folder_of_card / name)
+            write_file(folder_of_card / name, text.encode())
+        print(f"{folder_of_card}: README.md and card.json")
+    return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    if not (height.isdigit() and width.isdigit() and int(height) and int(width)):
+        raise UserError(f"--size {text}: write HEIGHTxWIDTH, such as 360x640")
+    return int(height), int(width)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""What a network is, for those who are handed it: as text and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from esr_ray.inference.find import Source
+from esr_ray.inference.load import Loaded
+from esr_ray.runs.folder import FINAL, RunFolder, stored_config
+from esr_ray.runs.record import read_history
+from esr_ray.runs.result import baseline_of
+from esr_ray.space.counts import mult_adds_720p, spec_cost
+from esr_ray.tables import PROTOCOL
+
+
+def describe_network(source: Source, network: Loaded, files: Sequence[str] = ()) -> dict[str, Any]:
+    """All that is known of a network, as JSON: what it is and, of one that lies in the folder of a run, the data, the
+    training, the search and the report of that. `files` are those that were written with it."""
+    spec = network.spec
+    cost = spec_cost(spec)
+    content: dict[str, Any] = {
+        "name": source.name,
+        "task": network.task.settings,
+        "arch": list(spec.arch),
+        "base_channels": spec.base_channels,
+        "scale": spec.scale,
+        "global_skip": spec.global_skip,
+        "channels": {"in": spec.in_channels, "out": spec.out_channels},
+        "parameters": cost.params,
+        "mult_adds_1280x720": mult_adds_720p(cost, spec.scale),
+        "esr_ray": version("esr_ray"),
+        "files": list(files),
+    }
+    run = source.path.absolute().parent.parent
+    if RunFolder(run).journal.is_file():
+        content |= _of_run(RunFolder(run), source.path.stem)
+    return content
+
+
+def _of_run(folder: RunFolder, label: str) -> dict[str, Any]:
+    history, config = read_history(folder.journal), stored_config(folder)
+    trained = history.trained.get(label) or history.trained.get(FINAL)
+    if trained is None:
+        return {}
+    content: dict[str, Any] = {
+        "data": config.data.model_dump(mode="json"),
+        "training": trained.settings,
+        "training_seconds": trained.seconds.total,
+    }
+    if trained.id is not None and trained.id in history.state.candidates:
+        born = history.state.candidates[trained.id]
+        content["search"] = {
+            "seed": config.seed,
+            "candidate": trained.id,
+            "operator": born.operator,
+            "parents": list(born.parents),
+            "candidates_trained": len(history.state.candidates),
+        }
+    reported = history.reported.get(trained.network)
+    if reported is not None:
+        content["report"] = {
+            "protocol": PROTOCOL.format(scale=config.task.scale),
+            "baseline": reported.baseline,
+            "sets": [
+                {"name": part["name"], "network": part["network"], "baseline": baseline_of(part)}
+                for part in reported.sets
+            ],
+        }
+    return content
+
+
+def card_markdown(content: Mapping[str, Any]) -> str:
+    """The card that people read."""
+    settings = ", ".join(f"{key} {value}" for key, value in content["task"].items())
+    lines = [
+        f"# {content['name']}",
+        "",
+        f"A network of esr_ray for {settings}.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| architecture | `{' '.join(content['arch'])}` |",
+        f"| channels outside the blocks | {content['base_channels']} |",
+        f"| global skip | {content['global_skip']} |",
+        f"| parameters | {content['parameters']:,} |",
+        f"| mult-adds for an output of 1280x720 | {content['mult_adds_1280x720'] / 1e9:.2f} G |",
+        f"| made by | esr_ray {content['esr_ray']} |",
+    ]
+    if "data" in content:
+        lines.append(f"| trained on | {content['data']['hr']} |")
+    if "training" in content:
+        training = content["training"]
+        size = f"batches of {training['batch_size']} crops of {training['crop_size']}"
+        lines.append(f"| training | {training['steps']:,} steps, {size} |")
+    if "search" in content:
+        search = content["search"]
+        of_all = f"candidate {search['candidate']} of {search['candidates_trained']}"
+        lines.append(f"| search | {of_all}, {search['operator']} |")
+    if "report" in content:
+        report = content["report"]
+        lines += ["", f"Measured: {report['protocol']}.", ""]
+        lines += [f"| set | PSNR-Y | SSIM-Y | {report['baseline']} PSNR-Y |", "|---|---|---|---|"]
+        for part in report["sets"]:
+            ours, without = part["network"], part["baseline"]
+            lines.append(f"| {part['name']} | {ours['psnr_y']:.2f} | {ours['ssim_y']:.4f} | {without['psnr_y']:.2f} |")
+    lines += ["", "Pictures are float32 in [0, 1], (batch, channels, height, width); the output is not clipped."]
+    if content["files"]:
+        lines += ["", "Files: " + ", ".join(content["files"]) + "."]
+    return "\n".join(lines) + "\n"
