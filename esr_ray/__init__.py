@@ -1,9 +1,25 @@
 """Evolutionary search for efficient super-resolution networks (ESR-EA, arXiv 1909.11409), on MindSpore and Ray."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from esr_ray.api import Network, UserError, load
 
 __version__ = "0.1.0"
+__all__ = ["Network", "UserError", "__version__", "load"]
 
 # oneDNN reads this when MindSpore loads it. Without it MindSpore's 3x3 convolution falls to reference code, 50 times
 # slower, on CPUs with AVX-512. It is set here because every process of ours imports this package before MindSpore.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+
+
+def __getattr__(name: str) -> object:
+    # Imported when it is asked for: the package itself is imported in no time.
+    if name in ("Network", "UserError", "load"):
+        from esr_ray import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'esr_ray' has no attribute {name!r}")

@@ -17,7 +17,7 @@ from esr_ray.export.check import check_same, run_onnx
 from esr_ray.export.mindir import run_mindir, write_mindir
 from esr_ray.export.onnx import to_onnx
 from esr_ray.inference.files import prepare_file, write_file
-from esr_ray.inference.find import find_networks
+from esr_ray.inference.find import only_network
 from esr_ray.inference.load import load_network
 from esr_ray.inference.predictor import choose_predictor
 from esr_ray.networks.checkpoint import load_checkpoint
@@ -64,11 +64,7 @@ def _export(options: argparse.Namespace) -> int:
     if not (options.onnx or options.mindir or options.card):
         raise UserError("give what to write: --onnx FILE, --mindir FILE or --card DIR; see --help")
     size = _size(options.size)
-    found = find_networks(Path(options.network).expanduser())
-    if len(found) > 1:
-        names = ", ".join(str(one.path) for one in found[:4])
-        raise UserError(f"{options.network}: has {len(found)} networks; give one of them: {names}")
-    (source,) = found
+    source = only_network(Path(options.network).expanduser())
     places = {name: Path(getattr(options, name)).expanduser() for name in ("onnx", "mindir") if getattr(options, name)}
     for name, path in places.items():
         if path.suffix != f".{name}":

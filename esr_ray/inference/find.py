@@ -50,6 +50,15 @@ def find_networks(path: Path) -> list[Source]:
     ]
 
 
+def only_network(path: Path) -> Source:
+    """The one network of a path. Raises UserError where there is none, or several."""
+    found = find_networks(path)
+    if len(found) > 1:
+        names = ", ".join(str(one.path) for one in found[:4])
+        raise UserError(f"{path}: has {len(found)} networks; give one of them: {names}")
+    return found[0]
+
+
 def distinct(sources: Sequence[Source]) -> list[Source]:
     """Each checkpoint once, and where two have one name, as many of their folders before it as tell them apart."""
     files = {source.path.absolute(): source for source in sources}

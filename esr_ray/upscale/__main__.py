@@ -13,14 +13,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from esr_ray.api import load
 from esr_ray.command import run_command
 from esr_ray.data.resize import upscale as bicubic
 from esr_ray.errors import UserError
 from esr_ray.inference.enlarge import enlarge_by
 from esr_ray.inference.files import prepare_file, write_file
-from esr_ray.inference.find import find_networks
-from esr_ray.inference.load import Loaded, load_network
-from esr_ray.inference.predictor import choose_predictor
+from esr_ray.inference.load import Loaded
 from esr_ray.tasks.task import U8
 from esr_ray.upscale.compare import split_picture
 from esr_ray.upscale.files import Enlargement, find_pictures, plan_targets
@@ -72,7 +71,7 @@ def _upscale(options: argparse.Namespace) -> int:
         if value is not None and value < 1:
             raise UserError(f"--{name} {value}: must be 1 or more")
     sources = find_pictures(options.inputs)
-    network = _network(options.network, options.kernels)
+    network = load(options.network, options.kernels).loaded
     scale = options.scale or network.spec.scale
     output = None if options.output is None else Path(options.output).expanduser()
     work = plan_targets(sources, output, scale, options.force)
@@ -113,21 +112,6 @@ class _Way:
     workers: int | None
     first_frame: bool
     compare: bool
-
-
-def _network(place: str, kernels: str) -> Loaded:
-    """The one network that is meant. Raises UserError where there are several."""
-    found = find_networks(Path(place).expanduser())
-    if len(found) > 1:
-        names = ", ".join(str(one.path) for one in found[:4])
-        raise UserError(f"{place}: has {len(found)} networks; give one of them: {names}")
-    make = choose_predictor(kernels, "CPU")
-    if make.library is None:
-        # MindSpore's operators compile each size in this mode, and would else be many times slower.
-        from esr_ray.networks.target import use_target
-
-        use_target("CPU", "graph")
-    return load_network(found[0].path, make)
 
 
 def _enlarge(work: Enlargement, way: _Way, progress: Callable[[float], None]) -> list[str]:

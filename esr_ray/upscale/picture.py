@@ -76,7 +76,7 @@ def open_picture(path: Path, first_frame: bool = False) -> Opened:
             # Large pictures are normal here; Pillow still refuses absurd ones with an error.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=READ) as image:
-                return _opened(image, path, first_frame)
+                return picture_of(image, str(path), first_frame)
     except (UserError, MemoryError):
         raise
     except FileNotFoundError:
@@ -88,12 +88,13 @@ def open_picture(path: Path, first_frame: bool = False) -> Opened:
         raise UserError(f"{path}: cannot be decoded ({error}); it may be damaged") from None
 
 
-def _opened(image: Image.Image, path: Path, first_frame: bool) -> Opened:
+def picture_of(image: Image.Image, name: str, first_frame: bool = False) -> Opened:
+    """What an image of Pillow's holds. Raises UserError as `open_picture` does."""
     frames = getattr(image, "n_frames", 1)
     notes = []
     if frames > 1:
         if not first_frame:
-            raise UserError(f"{path}: has {frames} frames; --first-frame takes the first one alone")
+            raise UserError(f"{name}: has {frames} frames; --first-frame takes the first one alone")
         notes.append(f"first of {frames} frames")
     deep = any(";16" in str(tile[-1]) for tile in getattr(image, "tile", []))
     image.load()
@@ -105,11 +106,11 @@ def _opened(image: Image.Image, path: Path, first_frame: bool) -> Opened:
     if (said := _describing(exif)) is not None:
         kept["exif"] = said
     if image.mode == "F":
-        raise UserError(f"{path}: holds floating-point pixels, whose range is unknown; save it as 8 bits")
+        raise UserError(f"{name}: holds floating-point pixels, whose range is unknown; save it as 8 bits")
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
-            raise UserError(f"{path}: holds more than 16 bits a pixel; save it as 8 or 16 bits")
+            raise UserError(f"{name}: holds more than 16 bits a pixel; save it as 8 or 16 bits")
         # 65535 = 257·255, so this is the nearest 8-bit value.
         image = Image.fromarray(((values + 128) // 257).astype(np.uint8))
         deep = True
@@ -174,9 +175,7 @@ def _grey(colour: U8) -> U8:
 
 def encode(opened: Opened, kind: str) -> bytes:
     """The content of a file in a format; what it cannot hold is left out (`lost` says what)."""
-    image = Image.fromarray(opened.colour[..., 0] if opened.grey else opened.colour)
-    if opened.alpha is not None and kind in WITH_ALPHA:
-        image.putalpha(Image.fromarray(opened.alpha))
+    image = to_image(opened if kind in WITH_ALPHA else replace(opened, alpha=None))
     options: dict[str, Any] = {}
     if kind == "JPEG":
         options = {"quality": JPEG_QUALITY, "subsampling": 0}
@@ -187,9 +186,19 @@ def encode(opened: Opened, kind: str) -> bytes:
         kept = {"dpi": opened.kept["dpi"]}
     if kind == "WEBP":
         kept.pop("dpi", None)
+    image.info.clear()
     buffer = io.BytesIO()
     image.save(buffer, format=kind, **options, **kept)
     return buffer.getvalue()
+
+
+def to_image(opened: Opened) -> Image.Image:
+    """A picture as an image of Pillow's, with what is kept beside it in its `info`."""
+    image = Image.fromarray(opened.colour[..., 0] if opened.grey else opened.colour)
+    if opened.alpha is not None:
+        image.putalpha(Image.fromarray(opened.alpha))
+    image.info.update({**opened.kept})
+    return image
 
 
 def lost(opened: Opened, kind: str) -> str | None:
