@@ -84,12 +84,10 @@ def run_experiment(
         )
     from esr_ray.plan import check_experiment
 
-    checked = check_experiment(config, folder, pictures_here=not remote, resume=resume)
     if options.dry_run:
-        from esr_ray.runtime.dry_run import print_plan
-
-        print_plan(checked, options.address, console)
+        _print_plan(config, folder, options, console)
         return 0
+    checked = check_experiment(config, folder, pictures_here=not remote, resume=resume)
     # Ray is imported only once all that can be checked without it was.
     from esr_ray.runtime.client import connection, follow, start_driver
     from esr_ray.runtime.driver import DriverSetup
@@ -112,6 +110,28 @@ def run_experiment(
         _print_report(folder, config, console)
     print(outcome.message + place)
     return 0
+
+
+def _print_plan(config: Config, folder: RunFolder, options: argparse.Namespace, console: Console) -> None:
+    """The plan in words. Raises UserError for what is wrong; where it is the pictures alone, after the rest."""
+    from esr_ray.plan import check_experiment
+
+    resume, remote = options.resume is not None, (options.address or "").startswith("ray://")
+    missing = None
+    try:
+        checked = check_experiment(config, folder, pictures_here=not remote, resume=resume)
+    except UserError as error:
+        if remote:
+            raise
+        # Raises again where it is not the pictures.
+        checked = check_experiment(config, folder, pictures_here=False, resume=resume)
+        missing = error
+    # Ray is imported only once all that can be checked without it was.
+    from esr_ray.runtime.dry_run import print_plan
+
+    print_plan(checked, options.address, console)
+    if missing is not None:
+        raise missing
 
 
 def _print_report(folder: RunFolder, config: Config, console: Console) -> None:

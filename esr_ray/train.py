@@ -23,6 +23,7 @@ examples:
   python -m esr_ray.train runs/ configs/esr_ea_x2.yml                     the best of each search in a folder
   python -m esr_ray.train output/nas/arch.txt configs/esr_ea_x2.yml       the best of a file of the reference
   python -m esr_ray.train --arch G_8_16_24,S_4_16_24 configs/esr_ea_x2.yml
+  python -m esr_ray.train mine.yml                                        the networks that its key `networks` names
   python -m esr_ray.train --resume runs/esr_ea_x2-20260101-120000
 
 The training uses all devices that Ray has, each on its share of full_training.batch_size (runtime.trainers). Where a
@@ -73,26 +74,31 @@ def _train(options: argparse.Namespace, console: Console) -> int:
     if options.resume is not None:
         if sources or options.arch:
             raise UserError("--resume goes on with the networks of that run; begin a new run for others")
-        given = read_config(files[0], options.overrides) if files else None
-        config, folder = resumed(options.resume, given, options.overrides)
+        changed = read_config(files[0], options.overrides) if files else None
+        config, folder = resumed(options.resume, changed, options.overrides)
         return run_experiment(config, folder, options, console)
-    if not sources and not options.arch:
+    given = read_config(files[0], []) if files else None
+    if not sources and not options.arch and not (given and given.networks):
         raise UserError("give a run folder, or --arch NAME,NAME,... with a configuration; see --help")
     if options.best < 1:
         raise UserError(f"--best {options.best}: must be 1 or more")
     networks = [tuple(name.strip() for name in arch.split(",")) for arch in options.arch]
     for source in sources:
         networks += searched_networks(source, options.best)
-    config = _config(files, sources, list(dict.fromkeys(networks)), options.overrides)
+    if given is not None and not networks:
+        networks = [tuple(arch) for arch in given.networks]
+    config = _config(given, files, sources, list(dict.fromkeys(networks)), options.overrides)
     name = Path(files[0]).stem if files else sources[0].name
     return run_experiment(config, new_folder(config, Path(f"{name}-train")), options, console)
 
 
-def _config(files: list[str], sources: list[Path], networks: list[tuple[str, ...]], overrides: list[str]) -> Config:
+def _config(
+    given: Config | None, files: list[str], sources: list[Path], networks: list[tuple[str, ...]], overrides: list[str]
+) -> Config:
     """The configuration that was given, or else that of the one run the networks are from, to train them."""
-    if files:
+    if given is not None:
         # Overrides below: they may be of what is set here.
-        base, where = read_config(files[0], []), files[0]
+        base, where = given, files[0]
     elif len(sources) == 1 and is_run(sources[0]):
         base, where = run_experiment_config(sources[0]), str(sources[0])
     else:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esr_ray.data.crops import PicturePair, check_crop_size, sample_batch, validation_crops
+from esr_ray.data.crops import PicturePair, large_enough, sample_batch, validation_crops
 from esr_ray.errors import UserError
 from esr_ray.randomness import generator, uniform
 
@@ -59,11 +59,26 @@ def test_pictures_positions_and_flips_are_uniform():
     assert (abs(counts - 750) < 120).all()
 
 
-def test_too_small_pictures_are_named():
-    pairs = [tagged("large", 64, 64, 2), tagged("small", 70, 20, 2)]
-    check_crop_size(pairs, 20)
-    with pytest.raises(UserError, match=r"small has only 20x70 LR pixels; set it to at most 20"):
-        check_crop_size(pairs, 24)
+def test_pictures_that_are_smaller_than_a_crop_are_left_out_and_named():
+    pairs = [tagged("large", 64, 64, 2), tagged("small", 70, 20, 2), tagged("other", 80, 90, 2)]
+    assert large_enough(pairs, 20) == (pairs, None)
+    kept, note = large_enough(pairs, 24, "full_training.crop_size")
+    assert kept == [pairs[0], pairs[2]]
+    assert note == "1 training picture is smaller than full_training.crop_size 24 LR pixels and left out: small"
+    many = [tagged(f"s{index}", 8, 9, 2) for index in range(7)] + [tagged(f"l{index}", 40, 40, 2) for index in range(7)]
+    kept, note = large_enough(many, 16)
+    assert kept == many[7:]
+    assert note is not None
+    assert note.startswith("7 training pictures are smaller")
+    assert note.endswith("s0, s1, s2, s3, s4 and 2 more")
+
+
+def test_where_most_pictures_are_smaller_the_crop_is_wrong():
+    pairs = [tagged("large", 64, 64, 2), tagged("small", 70, 20, 2), tagged("smaller", 12, 90, 2)]
+    with pytest.raises(
+        UserError, match=r"key 24: 2 of 3 .* such as smaller with 90x12 LR pixels; set it to at most 12"
+    ):
+        large_enough(pairs, 24, "key")
 
 
 def test_whole_validation_pictures_without_a_size():

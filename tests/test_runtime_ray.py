@@ -246,3 +246,15 @@ def test_dry_run_prints_the_plan_and_leaves_nothing(home: Path, search: Callable
     for word in ("parameters", "short trainings", "devices", "time expected", "device-hours"):
         assert word in command.output()
     assert not (home / "dry").exists()
+
+
+def test_a_dry_run_without_the_pictures_shows_what_does_not_need_them(
+    home: Path, search: Callable[..., Command]
+) -> None:
+    command = search("tiny.yml", "--set", "output.name=dry", "--set", "data.hr=nowhere", "--dry-run")
+    assert command.wait() == 2
+    for word in ("parameters", "short trainings", "devices", "time: not tried, the pictures are not here"):
+        assert word in command.output()
+    assert command.output().strip().splitlines()[-1].startswith("error: ")
+    assert "nowhere: no such folder" in command.output()
+    assert not (home / "dry").exists()

@@ -174,7 +174,9 @@ def test_picture_in_two_sets(fails, case):
 
 def test_pictures_smaller_than_a_crop(fails, case):
     case.set("full_training.crop_size", 48)
-    assert "full_training.crop_size 48: 0 has only 32x32 LR pixels; set it to at most 32" in fails(case.write())
+    line = fails(case.write())
+    assert "full_training.crop_size 48: 4 of 4 training pictures are smaller, such as" in line
+    assert "with 32x32 LR pixels; set it to at most 32 or remove small pictures" in line
 
 
 def test_too_few_pictures(fails, case):

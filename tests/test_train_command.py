@@ -13,6 +13,7 @@ import pytest
 from commands import SOON_KNOWN, Command, events, of_kind, wait_for
 from ray.cluster_utils import Cluster
 
+from esr_ray.config.schema import Config
 from esr_ray.networks.checkpoint import load_checkpoint
 from esr_ray.space.counts import network_cost
 from esr_ray.train import main
@@ -202,6 +203,24 @@ def test_ctrl_c_leaves_a_training_that_resumes_to_the_same_weights(
     again = train("--resume", "stopped")
     assert again.wait() == 0, again.output()
     assert [event["event"] for event in events(home / "stopped")[before:]] == ["resumed", "closed"]
+
+
+def test_a_configuration_may_name_the_networks_itself(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its key `networks`, with which a run's own config.yml is written too; others that are given come in their place."""
+    content = json.loads((home / "tiny.yml").read_text()) | {"networks": [ARCH, OTHER], "pipeline": ["full_training"]}
+    (home / "named.yml").write_text(json.dumps(content))
+    monkeypatch.chdir(home)
+    found: list[Config] = []
+
+    def keep(config: Config, *more: object) -> int:
+        found.append(config)
+        return 0
+
+    monkeypatch.setattr("esr_ray.train.run_experiment", keep)
+    assert main(["named.yml", "--set", "full_training.steps=7"]) == 0
+    assert (found[0].networks, found[0].full_training.steps) == ((ARCH, OTHER), 7)
+    assert main(["named.yml", "--arch", ",".join(OTHER)]) == 0
+    assert found[1].networks == (OTHER,)
 
 
 # What is wrong is told before anything starts.

@@ -52,6 +52,9 @@ class Share:
 
 ALL = Share(0, 1)
 
+NAMED = 5
+"""As many pictures that are left out are named."""
+
 
 def sample_batch(
     pairs: Sequence[PicturePair],
@@ -66,8 +69,8 @@ def sample_batch(
 
     Pictures and positions are uniform; horizontal flip, vertical flip and transposition each have probability 0.5 and
     are applied to both sizes alike. The same (seed, step) gives the same batch whatever was drawn before, so every
-    candidate of a run sees the same crops. `crop_size` is in LR pixels; `check_crop_size` says whether it fits. With
-    a `share` only the crops of that part of the batch are made, B of them.
+    candidate of a run sees the same crops. `crop_size` is in LR pixels; `large_enough` says which pictures it fits
+    into. With a `share` only the crops of that part of the batch are made, B of them.
     """
     # Only uniform numbers are used, see esr_ray.randomness.
     draws = uniform((batch_size, 6), seed, "crops", step)[share.of(batch_size)].tolist()
@@ -136,15 +139,32 @@ def native_gather(library: Library) -> Gather:
     return gather
 
 
-def check_crop_size(pairs: Sequence[PicturePair], crop_size: int, key: str = "crop_size") -> None:
-    """Raise UserError naming `key` and the smallest picture where its LR side is below `crop_size` (LR pixels)."""
-    smallest = min(pairs, key=lambda pair: min(pair.lr.shape[:2]))
-    height, width = smallest.lr.shape[:2]
-    if min(height, width) < crop_size:
+def large_enough(
+    pairs: Sequence[PicturePair], crop_size: int, key: str = "crop_size"
+) -> tuple[list[PicturePair], str | None]:
+    """The pictures that a crop of `crop_size` (LR pixels) fits into, and a note on those that are left out.
+
+    Raises UserError naming `key` and the smallest picture where fewer than half would remain: then it is the crop that
+    is wrong.
+    """
+    kept = [pair for pair in pairs if _side(pair) >= crop_size]
+    small = sorted((pair for pair in pairs if _side(pair) < crop_size), key=_side)
+    if 2 * len(kept) < len(pairs):
+        height, width = small[0].lr.shape[:2]
         raise UserError(
-            f"{key} {crop_size}: {smallest.name} has only {width}x{height} LR pixels; "
-            f"set it to at most {min(height, width)} or remove small pictures"
+            f"{key} {crop_size}: {len(small)} of {len(pairs)} training pictures are smaller, such as {small[0].name} "
+            f"with {width}x{height} LR pixels; set it to at most {_side(small[0])} or remove small pictures"
         )
+    if not small:
+        return kept, None
+    named = ", ".join(pair.name for pair in small[:NAMED]) + (f" and {len(small) - NAMED} more" * (len(small) > NAMED))
+    count = "1 training picture is" if len(small) == 1 else f"{len(small)} training pictures are"
+    return kept, f"{count} smaller than {key} {crop_size} LR pixels and left out: {named}"
+
+
+def _side(pair: PicturePair) -> int:
+    height, width = pair.lr.shape[:2]
+    return min(height, width)
 
 
 def check_border(pairs: Sequence[PicturePair], border: int) -> None:

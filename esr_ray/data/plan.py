@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from esr_ray.config.schema import Config
-from esr_ray.data.crops import PicturePair, check_border, check_crop_size, validation_crops
+from esr_ray.data.crops import PicturePair, check_border, large_enough, validation_crops
 from esr_ray.data.sets import resolve_folder, resolve_sets
 from esr_ray.data.store import Store, StoreSpec, open_store, store_spec
 
@@ -55,17 +55,25 @@ def plan_pictures(config: Config) -> PicturePlan:
 def open_pictures(plan: PicturePlan, config: Config) -> Pictures:
     """Open the three sets on this node, decoding them first where that was not done yet.
 
-    Raises UserError for pictures that are corrupt, mismatched, misaligned, in two sets, or smaller than a crop.
+    Raises UserError for pictures that are corrupt, mismatched, misaligned or in two sets, and where most of the
+    training pictures are smaller than a crop.
     """
     store = open_store(plan.sets, cache_dir(plan), plan.checksum)
     for name in ("validation", "test"):
         check_border(store.sets[name], plan.sets.scale)
-    if "search" in config.pipeline:
-        check_crop_size(store.sets["train"], config.fast_training.crop_size, "fast_training.crop_size")
-    if "full_training" in config.pipeline:
-        check_crop_size(store.sets["train"], config.full_training.crop_size, "full_training.crop_size")
+    train, notes = store.sets["train"], [*store.notes]
+    sizes = {
+        f"{part}.crop_size": getattr(config, part).crop_size
+        for step, part in (("search", "fast_training"), ("full_training", "full_training"))
+        if step in config.pipeline
+    }
+    if sizes:
+        # One set of pictures for both trainings: the larger crop decides.
+        key = max(sizes, key=sizes.__getitem__)
+        train, note = large_enough(train, sizes[key], key)
+        notes += [note] if note is not None else []
     validation = validation_crops(store.sets["validation"], config.data.validation_size, config.data.validation_crops)
-    return Pictures(store.sets["train"], validation, store.sets["test"], store.checksum, store.notes)
+    return Pictures(train, validation, store.sets["test"], store.checksum, tuple(notes))
 
 
 def open_benchmarks(plan: PicturePlan) -> list[tuple[str, list[PicturePair]]]:

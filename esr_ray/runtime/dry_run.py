@@ -56,9 +56,7 @@ def print_plan(experiment: Experiment, address: str | None, console: Console) ->
         for note in check_trainers(config, placement.resource, nodes_may_join=address is not None):
             say(note)
         if experiment.pictures is None or experiment.reach is None:
-            say(
-                "time: not tried, " + ("the pictures are on the cluster" if experiment.reach else "nothing is searched")
-            )
+            say("time: not tried, " + ("the pictures are not here" if experiment.reach else "nothing is searched"))
             return
         setup = WorkerSetup(config, placement.target, experiment.pictures, experiment.blocks)
         expected = expected_time(config, placement, _trial(experiment, setup, placement, say))
