@@ -206,7 +206,7 @@ def test_ctrl_c_leaves_a_training_that_resumes_to_the_same_weights(
 
 
 def test_a_configuration_may_name_the_networks_itself(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its key `networks`, with which a run's own config.yml is written too; others that are given come in their place."""
+    """By its key `networks`, as a run's own config.yml does; others that are given come in their place."""
     content = json.loads((home / "tiny.yml").read_text()) | {"networks": [ARCH, OTHER], "pipeline": ["full_training"]}
     (home / "named.yml").write_text(json.dumps(content))
     monkeypatch.chdir(home)
