@@ -65,10 +65,10 @@ _opened: dict[str, Any] = {}
 
 def train(job: Job) -> dict[str, float]:
     """PSNR-Y in dB of each way."""
-    from esr_ray.data.plan import open_pictures, plan_pictures
     from esr_ray.networks.checkpoint import checkpoint_from_bytes
     from esr_ray.networks.target import use_target
     from esr_ray.tasks.make import network_spec
+    from esr_ray.tasks.pictures import open_pictures, plan_pictures
     from esr_ray.training.candidate import train_candidate
     from esr_ray.training.kernels import choose_kernels
 

@@ -96,9 +96,9 @@ _kernels: dict[str, Any] = {}
 
 def train(job: Job) -> tuple[Job, float, float]:
     """Fitness in dB and seconds of one job (NaN where it diverged)."""
-    from esr_ray.data.plan import open_pictures, plan_pictures
     from esr_ray.networks.target import use_target
     from esr_ray.tasks.make import network_spec
+    from esr_ray.tasks.pictures import open_pictures, plan_pictures
     from esr_ray.training.candidate import release_memory, train_candidate
     from esr_ray.training.kernels import choose_kernels
     from esr_ray.training.loop import Diverged

@@ -26,8 +26,8 @@ from train_step import NETWORKS
 from esr_ray.config.load import load_config
 from esr_ray.config.schema import TrainingConfig
 from esr_ray.data.crops import PicturePair, sample_batch
-from esr_ray.data.plan import open_pictures, plan_pictures
 from esr_ray.data.samples import sample_files
+from esr_ray.tasks.pictures import open_pictures, plan_pictures
 
 WIDTH, HEIGHT, SCALE = 2040, 1356, 2
 PICTURES = 8

@@ -32,7 +32,6 @@ from common import FOLDER, ROOT, cores, machine, number, parser, say, table
 
 from esr_ray.config.load import load_config
 from esr_ray.config.schema import Config
-from esr_ray.data.plan import plan_pictures
 from esr_ray.metrics import Quality
 from esr_ray.runs.artifacts import Artifacts
 from esr_ray.runs.board import Board
@@ -53,6 +52,7 @@ from esr_ray.search.loop import run_search
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.state import State
 from esr_ray.tasks.make import make_task, space_of
+from esr_ray.tasks.pictures import plan_pictures
 from esr_ray.training.result import Seconds, Trained
 
 INDIVIDUALS = 20

@@ -38,7 +38,6 @@ from overhead import Empty, made_up, search
 from simulated import LENGTHS, SHORT_S, SPREAD, Busy, busy, demo_config, search_keys, simulate
 
 from esr_ray.config.schema import Config
-from esr_ray.data.plan import open_pictures, plan_pictures
 from esr_ray.runs.folder import RunFolder
 from esr_ray.runs.journal import read_journal
 from esr_ray.runtime.evaluator import Reply
@@ -51,6 +50,7 @@ from esr_ray.search.job import Job
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.state import State
 from esr_ray.tasks.make import space_of
+from esr_ray.tasks.pictures import open_pictures, plan_pictures
 
 SCHEDULES = ("steady", "generational")
 

@@ -153,9 +153,9 @@ _opened: dict[str, Any] = {}
 
 def train(job: tuple[Config, Training, int]) -> Row | None:
     """One training in a worker; None where it diverged."""
-    from esr_ray.data.plan import open_pictures, plan_pictures
     from esr_ray.networks.target import use_target
     from esr_ray.tasks.make import network_spec
+    from esr_ray.tasks.pictures import open_pictures, plan_pictures
     from esr_ray.training.candidate import train_candidate
     from esr_ray.training.kernels import choose_kernels
     from esr_ray.training.loop import Diverged

@@ -99,7 +99,10 @@ def load(network: str | Path, kernels: str = "auto") -> Network:
         from esr_ray.networks.target import use_target
 
         use_target("CPU", "graph")
-    return Network(source.name, load_network(source.path, make))
+    loaded = load_network(source.path, make)
+    if loaded.task.in_channels not in (1, 3):
+        raise UserError(f"{source.path}: is for {loaded.task.title}: it takes no pictures, but what a sensor sees")
+    return Network(source.name, loaded)
 
 
 __all__ = ["Network", "UserError", "load"]

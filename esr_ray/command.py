@@ -17,6 +17,7 @@ from esr_ray.runs.folder import RunFolder, check_same_experiment, stored_config
 from esr_ray.runs.record import read_history
 from esr_ray.runs.result import report_rows
 from esr_ray.tables import report_table
+from esr_ray.tasks.make import make_task
 from esr_ray.view import print_line, watching
 
 
@@ -139,5 +140,5 @@ def _print_report(folder: RunFolder, config: Config, console: Console) -> None:
     for label, reported in history.reported.items():
         name = label if config.networks else None
         rows = report_rows(history, label)
-        console.print(report_table(rows, config.task.scale, name, reported.baseline))
+        console.print(report_table(rows, make_task(config.task), name, reported.baseline))
     print_line(console, f"results: {folder.path} (tensorboard --logdir {folder.tensorboard})")

@@ -16,7 +16,6 @@ from esr_ray.config.reference_eval import EvalFile, check_scale, translate_eval
 from esr_ray.config.schema import TaskConfig
 from esr_ray.data.crops import PicturePair, check_border
 from esr_ray.data.layouts import benchmark_pairs, benchmarks_in
-from esr_ray.data.plan import default_cache_dir
 from esr_ray.data.sets import Pair, resolve_folder
 from esr_ray.data.store import StoreSpec, open_store
 from esr_ray.errors import UserError
@@ -31,6 +30,7 @@ from esr_ray.networks.checkpoint import load_checkpoint
 from esr_ray.networks.target import use_target
 from esr_ray.tables import print_tables, to_json, to_markdown
 from esr_ray.tasks.make import make_task, task_of
+from esr_ray.tasks.pictures import default_cache_dir
 from esr_ray.tasks.task import Task
 from esr_ray.view import print_line
 
@@ -107,7 +107,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     if not sets:
         raise UserError("give pictures: --data Set5=FOLDER, or --benchmarks FOLDER; see --help")
     cache = Path(options.cache_dir) if options.cache_dir else default_cache_dir()
-    pictures = [(name, _open(name, pairs, scale, cache)) for name, pairs in sets]
+    pictures = [(name, _open(name, pairs, task, cache)) for name, pairs in sets]
     output = Path(options.output) if options.output else None
     if output is not None:
         prepare_file(output)
@@ -115,11 +115,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     results = _measure(sources, task, pictures, options, saver)
     # First what cannot fail: it may have taken hours.
     if options.format == "table":
-        print_tables(results, scale, Console())
+        print_tables(results, task, Console())
     else:
-        print(to_json(results, scale) if options.format == "json" else to_markdown(results, scale), end="", flush=True)
+        print(to_json(results, task) if options.format == "json" else to_markdown(results, task), end="", flush=True)
     if output is not None:
-        content = to_json(results, scale) if output.suffix == ".json" else to_markdown(results, scale)
+        content = to_json(results, task) if output.suffix == ".json" else to_markdown(results, task)
         write_file(output, content.encode())
     if saver.failure is not None:
         raise saver.failure
@@ -153,6 +153,8 @@ def _task(sources: list[Source], given: int | None) -> Task:
     tasks = {source.path: task_of(load_checkpoint(source.path)[1]) for source in sources}
     first = next(iter(tasks.values()))
     for path, task in tasks.items():
+        if task.title != first.title and task.scale == first.scale:
+            raise UserError(f"{path}: is for {task.title}, and others for {first.title}; evaluate each by itself")
         if task.scale != (given or first.scale):
             raise UserError(f"{path}: enlarges by {task.scale}, not by {given or first.scale}; evaluate each by itself")
     return first
@@ -179,11 +181,11 @@ def _sets(options: argparse.Namespace, scale: int) -> list[tuple[str, tuple[Pair
     return sets
 
 
-def _open(name: str, pairs: tuple[Pair, ...], scale: int, cache: Path) -> list[PicturePair]:
-    store = open_store(StoreSpec(((name, pairs),), scale), cache)
+def _open(name: str, pairs: tuple[Pair, ...], task: Task, cache: Path) -> list[PicturePair]:
+    store = open_store(StoreSpec(((name, pairs),), task.scale), cache)
     for note in store.notes:
         print(f"{name}: {note}", file=sys.stderr)
-    check_border(store.sets[name], scale)
+    check_border(store.sets[name], task.border)
     return store.sets[name]
 
 
@@ -202,7 +204,7 @@ def _measure(
     for source, cost in zip(sources, costs, strict=True):
         if cost is None:
             print_line(console, f"{source.name}: latency and memory unknown: the process that measured them was killed")
-    results = [evaluate_baseline(task, pictures, saver.of(task.baseline_name))]
+    results = [evaluate_baseline(task, pictures, saver.of(one.name), one) for one in task.baselines]
     if not sources:
         return results
     use_target(target, config.runtime.mode)

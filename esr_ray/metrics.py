@@ -18,11 +18,18 @@ U8 = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Quality:
-    """How close a picture (or a mean over pictures) comes to its original: PSNR in dB, SSIM at most 1."""
+    """How close a picture (or a mean over pictures) comes to its original: PSNR in dB, SSIM at most 1. `by` names the
+    figure that networks are judged by."""
 
     psnr_y: float
     psnr_rgb: float
     ssim_y: float
+    by: str = "psnr_y"
+
+    @property
+    def psnr(self) -> float:
+        """That figure: PSNR on Y, or over R, G and B."""
+        return self.psnr_rgb if self.by == "psnr_rgb" else self.psnr_y
 
 
 def to_uint8(x: NDArray[np.floating[Any]]) -> U8:
@@ -103,18 +110,20 @@ MAX_PSNR = 100.0
 """What a picture that is reproduced exactly counts as, so that means and rankings stay finite."""
 
 
-def quality(sr: U8, hr: U8, border: int) -> Quality:
-    """Compare an enlarged picture with its original, both uint8 (H, W, 3); PSNR is MAX_PSNR at most."""
+def quality(sr: U8, hr: U8, border: int, by: str = "psnr_y") -> Quality:
+    """Compare a network's picture with its original, both uint8 (H, W, 3); PSNR is MAX_PSNR at most."""
     psnr_y, psnr_rgb = (min(MAX_PSNR, psnr(sr, hr, border, luma)) for luma in (True, False))
-    return Quality(psnr_y, psnr_rgb, ssim(sr, hr, border, True))
+    return Quality(psnr_y, psnr_rgb, ssim(sr, hr, border, True), by)
 
 
 def mean_quality(qualities: Sequence[Quality]) -> Quality:
     """Return the mean of each figure over pictures; ValueError where there is none."""
     if not qualities:
         raise ValueError("no picture was measured")
-    figures = [float(np.mean([getattr(one, name) for one in qualities])) for name in ("psnr_y", "psnr_rgb", "ssim_y")]
-    return Quality(*figures)
+    psnr_y, psnr_rgb, ssim_y = (
+        float(np.mean([getattr(one, name) for one in qualities])) for name in ("psnr_y", "psnr_rgb", "ssim_y")
+    )
+    return Quality(psnr_y, psnr_rgb, ssim_y, qualities[0].by)
 
 
 def _cropped(a: U8, b: U8, border: int) -> tuple[U8, U8]:

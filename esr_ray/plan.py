@@ -9,7 +9,6 @@ from pathlib import Path
 
 from esr_ray.config.epochs import in_steps
 from esr_ray.config.schema import Config
-from esr_ray.data.plan import PicturePlan, open_benchmarks, open_pictures, plan_pictures
 from esr_ray.errors import UserError
 from esr_ray.randomness import generator
 from esr_ray.runs.folder import RunFolder, lock, stored_config
@@ -21,6 +20,7 @@ from esr_ray.space.sample import sample_genome
 from esr_ray.space.space import Space
 from esr_ray.space.user_block import BlockSource, load_user_block, read_blocks
 from esr_ray.tasks.make import network_spec, space_of
+from esr_ray.tasks.pictures import PicturePlan, open_benchmarks, open_pictures, plan_pictures
 from esr_ray.training.result import NOT_MEASURED
 
 LOCK_PATIENCE_S = 3.0

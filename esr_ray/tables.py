@@ -11,11 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from esr_ray.inference.result import Evaluated
+from esr_ray.tasks.task import Task
 
-PROTOCOL = "border of {scale} pixels cropped, 8 bits, Y of BT.601 (MATLAB's rgb2ycbcr)"
+
+def protocol(task: Task) -> str:
+    """How pictures are measured, in words."""
+    return f"border of {task.border} pixels cropped, 8 bits, Y of BT.601 (MATLAB's rgb2ycbcr)"
 
 
-def to_json(results: Sequence[Evaluated], scale: int) -> str:
+def to_json(results: Sequence[Evaluated], task: Task) -> str:
     """Everything, picture by picture."""
     content = []
     for one in results:
@@ -23,33 +27,33 @@ def to_json(results: Sequence[Evaluated], scale: int) -> str:
         for plain, whole in zip(part["sets"], one.sets, strict=True):
             plain["mean"] = asdict(whole.mean)
         content.append(part)
-    about = {"scale": scale, "protocol": PROTOCOL.format(scale=scale), "output": "1280x720"}
+    about = {"task": task.title, "scale": task.scale, "protocol": protocol(task), "output": "1280x720"}
     return json.dumps({**about, "networks": content}, indent=2) + "\n"
 
 
-def to_markdown(results: Sequence[Evaluated], scale: int) -> str:
+def to_markdown(results: Sequence[Evaluated], task: Task) -> str:
     """A table of the means, a row a network."""
     head = ["network", "parameters", "mult-adds", "latency", "memory"]
     for part in results[0].sets:
         head += [f"{part.name} PSNR-Y / SSIM-Y", f"{part.name} PSNR-RGB / SSIM-RGB"]
     rows = [head, ["---"] * len(head)] + [_row(one) for one in results]
-    lines = [f"x{scale}, {PROTOCOL.format(scale=scale)}; mult-adds, latency and memory for an output of 1280x720", ""]
+    lines = [f"{task.title}, {protocol(task)}; mult-adds, latency and memory for an output of 1280x720", ""]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
-def print_tables(results: Sequence[Evaluated], scale: int, console: Console) -> None:
+def print_tables(results: Sequence[Evaluated], task: Task, console: Console) -> None:
     """The means on the terminal, a table for size and speed, and one for each set."""
     networks = [one for one in results if one.arch]
     if networks:
-        size = Table(title=f"x{scale}, for an output of 1280x720")
+        size = Table(title=f"{task.title}, for an output of 1280x720")
         for column in ("network", "parameters", "mult-adds", "latency", "memory", "kernels"):
             size.add_column(column, justify="left" if column in ("network", "kernels") else "right")
         for one in networks:
             size.add_row(*(Text(cell) for cell in (*_row(one)[:5], one.kernels)))
         console.print(size)
     for index, part in enumerate(results[0].sets):
-        table = Table(title=f"{part.name} ({len(part.pictures)} pictures), {PROTOCOL.format(scale=scale)}")
+        table = Table(title=f"{part.name} ({len(part.pictures)} pictures), {protocol(task)}")
         for column in ("network", "PSNR-Y dB", "SSIM-Y", "PSNR-RGB dB", "SSIM-RGB"):
             table.add_column(column, justify="left" if column == "network" else "right")
         for one in results:
@@ -66,29 +70,31 @@ def print_tables(results: Sequence[Evaluated], scale: int, console: Console) -> 
 
 def report_table(
     rows: Sequence[tuple[str, str, dict[str, float], dict[str, float]]],
-    scale: int,
+    task: Task,
     name: str | None = None,
     baseline: str = "bicubic",
 ) -> Table:
     """The trained network (`name`) beside the baseline, picture by picture; rows of
     `esr_ray.runs.result.report_rows`."""
     of = f"{name}, " if name else ""
-    table = Table(title=f"{of}x{scale}, Y channel (BT.601), border of {scale} pixels cropped")
+    channels = "Y channel (BT.601)" if task.judged_by == "psnr_y" else "R, G and B"
+    table = Table(title=f"{of}{task.title}, {channels}, border of {task.border} pixels cropped")
     for column in ("set", "picture"):
         table.add_column(column)
     for column in (f"{baseline} dB", "network dB", "gain dB", f"{baseline} SSIM", "network SSIM"):
         table.add_column(column, justify="right")
-    for part, name, network, without in rows:
+    for part, picture, network, without in rows:
+        ours, theirs = network[task.judged_by], without[task.judged_by]
         table.add_row(
             Text(part),
-            Text(name),
-            f"{without['psnr_y']:.2f}",
-            f"{network['psnr_y']:.2f}",
-            f"{network['psnr_y'] - without['psnr_y']:+.2f}",
+            Text(picture),
+            f"{theirs:.2f}",
+            f"{ours:.2f}",
+            f"{ours - theirs:+.2f}",
             f"{without['ssim_y']:.4f}",
             f"{network['ssim_y']:.4f}",
-            style="bold" if name == "mean" else None,
-            end_section=name == "mean",
+            style="bold" if picture == "mean" else None,
+            end_section=picture == "mean",
         )
     return table
 

@@ -115,7 +115,7 @@ def reference_network(arch, scale, x, weights):
         current = reference_block(name, current, weights.part(f"blocks.{index}"))
         outputs.append(current)
     y = weights.conv("gff2", weights.conv("gff1", np.concatenate(outputs))) + shallow
-    for step, factor in enumerate((2, 2) if scale == 4 else (scale,)):
+    for step, factor in enumerate({1: (), 4: (2, 2)}.get(scale, (scale,))):
         y = pixel_shuffled(weights.conv(f"upsampler.expand.{step}", y), factor)
     return weights.conv("upsampler.last", y)[:, : scale * height, : scale * width]
 
@@ -146,6 +146,9 @@ def layers_network(steps, x, weights):
             case "even":
                 _, height, width = given[0].shape
                 value = np.pad(given[0], ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
+            case "mosaic":
+                red, one, other, blue = given[0]
+                value = np.stack([red, (one + other) / 2, blue])
             case "skip":
                 assert step.name == "nearest"
                 value = np.kron(given[0], np.ones((step.factor, step.factor)))

@@ -12,7 +12,6 @@ import ray
 from worlds import PAPER
 
 from esr_ray.config.load import check_config
-from esr_ray.data.plan import plan_pictures
 from esr_ray.runtime.placement import Placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
@@ -21,6 +20,7 @@ from esr_ray.search.events import Failed, Lost
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.state import State
 from esr_ray.space.space import make_space
+from esr_ray.tasks.pictures import plan_pictures
 
 LIMIT_MB = 1500
 ONE_CANDIDATE_MB = 400

@@ -42,7 +42,7 @@ from esr_ray.space.genome import decode
 from esr_ray.space.sample import sample_genome
 from esr_ray.space.space import make_space
 from esr_ray.tasks.make import space_of
-from esr_ray.data.plan import plan_pictures
+from esr_ray.tasks.pictures import plan_pictures
 
 count, cache = int(sys.argv[1]), sys.argv[2]
 config = check_config(

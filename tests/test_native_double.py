@@ -7,6 +7,7 @@ The sources are compiled with -DESRN_DOUBLE, once for each instruction set of th
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,14 @@ specs = st.builds(
     NetworkSpec,
     archs,
     st.sampled_from([4, 8, 12]),
-    st.sampled_from([2, 3, 4]),
+    st.sampled_from([1, 2, 3, 4]),
     st.sampled_from(["none", "nearest", "bicubic"]),
+)
+# Luminance, and packed Bayer mosaics of which RGB is made.
+specs = st.builds(
+    lambda spec, ends: replace(spec, in_channels=ends[0], out_channels=ends[1]),
+    specs,
+    st.sampled_from([(3, 3), (1, 1), (4, 3)]),
 )
 inputs = st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9))
 seeds = st.integers(0, 2**32 - 1)
@@ -120,12 +127,13 @@ def test_the_output_is_what_the_method_says(double, spec, size, seed):
     rng = np.random.default_rng(seed)
     weights = Weights(random_weights(parameter_shapes(spec), rng))
     batch, height, width = size
-    x = rng.random((batch, 3, height, width))
+    x = rng.random((batch, spec.in_channels, height, width))
     expected = np.stack([reference_network(spec.arch, spec.scale, one, weights) for one in x])
+    seen = np.stack([x[:, 0], (x[:, 1] + x[:, 2]) / 2, x[:, 3]], 1) if spec.in_channels == 4 else x
     if spec.global_skip == "nearest":
-        expected += np.kron(x, np.ones((spec.scale, spec.scale)))
+        expected += np.kron(seen, np.ones((spec.scale, spec.scale)))
     if spec.global_skip == "bicubic":
-        expected += np.stack([bicubic(one, spec.scale) for one in x])
+        expected += np.stack([bicubic(one, spec.scale) for one in seen])
     description, parameters = describe(spec), flat(weights.values())
     output, _ = double.forward(description, parameters, x)
     np.testing.assert_allclose(output, expected, rtol=0, atol=OUTPUT * np.abs(expected).max())

@@ -121,7 +121,7 @@ def test_a_strip_is_kept_of_each_that_was_the_best_so_far(tmp_path):
     one = kept.state.jobs[records[-1]].candidate.id
     strip = from_png(kept.artifacts.strip(one).read_bytes())
     sr = np.full((16, 16, 3), one, np.uint8)
-    np.testing.assert_array_equal(strip, comparison_picture(SAMPLE.lr, sr, SAMPLE.hr, enlarging()))
+    np.testing.assert_array_equal(strip, comparison_picture(SAMPLE, sr, enlarging()))
     np.testing.assert_array_equal(strip, kept.compared[-1][0].picture)
 
 

@@ -7,6 +7,7 @@ import pytest
 from pictures import enlarging, from_png
 from PIL import Image
 
+from esr_ray.data.crops import PicturePair
 from esr_ray.data.resize import upscale
 from esr_ray.metrics import psnr
 from esr_ray.runs import pictures
@@ -29,7 +30,7 @@ def test_comparison_is_lr_and_bicubic_above_network_and_hr(scale):
     rng = np.random.default_rng(scale)
     lr = rng.integers(0, 256, (9, 7, 3), np.uint8)
     sr, hr = (rng.integers(0, 256, (9 * scale, 7 * scale, 3), np.uint8) for _ in range(2))
-    picture = comparison_picture(lr, sr, hr, enlarging(scale))
+    picture = comparison_picture(PicturePair("p", hr, lr), sr, enlarging(scale))
     assert picture.dtype == np.uint8
     parts, bands, zoom = parts_of(picture, 9 * scale, 7 * scale)
     assert zoom == zoom_of(hr) == SHOWN // (9 * scale)
@@ -45,14 +46,14 @@ def test_comparison_is_lr_and_bicubic_above_network_and_hr(scale):
 @pytest.mark.parametrize("side", [16, 100, 256, 300])
 def test_parts_are_shown_large_whatever_their_size(side):
     hr = np.zeros((side, side, 3), np.uint8)
-    picture = comparison_picture(hr[::2, ::2], hr, hr, enlarging())
+    picture = comparison_picture(PicturePair("p", hr, hr[::2, ::2]), hr, enlarging())
     assert picture.shape[1] > 2 * 256
     assert picture.shape[1] <= 2 * SHOWN + GAP
 
 
 def test_comparison_shows_the_middle_of_large_pictures():
     hr = np.random.default_rng(0).integers(0, 256, (400, 600, 3), np.uint8)
-    parts, _, zoom = parts_of(comparison_picture(hr[::2, ::2], hr, hr, enlarging()), 256, 256)
+    parts, _, zoom = parts_of(comparison_picture(PicturePair("p", hr, hr[::2, ::2]), hr, enlarging()), 256, 256)
     assert zoom == 2
     np.testing.assert_array_equal(parts[3][::2, ::2], hr[72:328, 172:428])
 
@@ -64,7 +65,7 @@ def test_labels_say_the_psnr_of_the_part_that_is_shown(monkeypatch):
     hr = rng.integers(0, 256, (400, 600, 3), np.uint8)
     sr = np.clip(hr.astype(int) + rng.integers(-9, 10, hr.shape), 0, 255).astype(np.uint8)
     lr = hr[::2, ::2]
-    comparison_picture(lr, sr, hr, enlarging())
+    comparison_picture(PicturePair("p", hr, lr), sr, enlarging())
     middle = (slice(72, 328), slice(172, 428))
     network = psnr(sr[middle], hr[middle], 2, True)
     bicubic = psnr(upscale(lr, 2)[middle], hr[middle], 2, True)
@@ -78,7 +79,7 @@ def test_labels_say_the_psnr_of_the_part_that_is_shown(monkeypatch):
 
 def test_network_that_is_exact_and_picture_without_room_for_a_border_are_shown():
     hr = np.random.default_rng(0).integers(0, 256, (6, 6, 3), np.uint8)
-    assert comparison_picture(hr[::2, ::2], hr, hr, enlarging()).shape[2] == 3
+    assert comparison_picture(PicturePair("p", hr, hr[::2, ::2]), hr, enlarging()).shape[2] == 3
 
 
 def test_png_is_lossless():

@@ -18,7 +18,6 @@ from ray.cluster_utils import Cluster
 
 from esr_ray.config.load import check_config
 from esr_ray.config.schema import RuntimeConfig
-from esr_ray.data.plan import cache_dir, open_pictures, plan_pictures, with_checksums
 from esr_ray.data.store import has_store
 from esr_ray.data.transfer import PART_BYTES, read_part
 from esr_ray.networks.target import VISIBLE, logical_id, physical_ids
@@ -30,6 +29,7 @@ from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.search.backend import BackendEvent, Began
 from esr_ray.search.events import Failed, Lost
+from esr_ray.tasks.pictures import cache_dir, open_pictures, plan_pictures, with_checksums
 
 pytestmark = pytest.mark.timeout(400)
 

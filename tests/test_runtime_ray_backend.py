@@ -12,7 +12,6 @@ import pytest
 import ray
 
 from esr_ray.config.load import check_config
-from esr_ray.data.plan import open_pictures, plan_pictures
 from esr_ray.errors import UserError
 from esr_ray.networks.target import VISIBLE
 from esr_ray.runtime.evaluator import Evaluator, Ready, Reply
@@ -25,6 +24,7 @@ from esr_ray.search.job import Job
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.state import State
 from esr_ray.tasks.make import space_of
+from esr_ray.tasks.pictures import open_pictures, plan_pictures
 from esr_ray.training.kernels import Kernels
 
 pytestmark = pytest.mark.timeout(400)

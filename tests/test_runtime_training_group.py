@@ -10,13 +10,13 @@ import ray
 from ray.cluster_utils import Cluster
 
 from esr_ray.config.load import check_config
-from esr_ray.data.plan import open_pictures, plan_pictures, with_checksums
 from esr_ray.errors import TooFewDevices, UserError
 from esr_ray.native.library import VARIABLE
 from esr_ray.runtime.final_stage import check_trainers
 from esr_ray.runtime.placement import decide_placement
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.runtime.training_group import TrainingGroup, number_of_trainers, without_native
+from esr_ray.tasks.pictures import open_pictures, plan_pictures, with_checksums
 
 # Ray's workers cannot import this file: what they need of it is sent to them.
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])

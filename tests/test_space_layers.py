@@ -74,7 +74,7 @@ def test_what_lies_at_another_resolution_counts_by_its_pixels():
     assert cost_of([layers.steps[layers.conv(double, "double", 8, 1)]]).mult_adds == 2 * 8 * 4
 
 
-@pytest.mark.parametrize("scale", [1, 5])
+@pytest.mark.parametrize("scale", [0, 5])
 def test_a_scale_without_an_upsampler_has_no_layers(scale):
     with pytest.raises(ValueError, match=f"no upsampler for scale {scale}"):
         network_layers(NetworkSpec(("S_1_4_4",), 4, scale, "none"))

@@ -42,7 +42,7 @@ def test_luminance_is_the_metrics_own_and_colours_come_back():
 def test_rgb_is_given_and_taken_as_it_is():
     task = enlarging(2)
     np.testing.assert_array_equal(task.complete(task.given(HR), PAIR.lr), HR)
-    np.testing.assert_array_equal(task.baseline(PAIR.lr), upscale(PAIR.lr, 2))
+    np.testing.assert_array_equal(task.baseline.of(PAIR), upscale(PAIR.lr, 2))
     given, wanted = training_batch(task, [PAIR], config().fast_training.model_copy(update={"crop_size": 8}), 0, 1)
     assert given.shape[1:] == (3, 8, 8)
     assert wanted.shape[1:] == (3, 16, 16)

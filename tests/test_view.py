@@ -4,6 +4,7 @@ import io
 from dataclasses import replace
 
 import pytest
+from pictures import enlarging
 from rich.console import Console
 
 from esr_ray.runs.status import Status
@@ -165,7 +166,7 @@ def test_report_shows_the_network_beside_bicubic():
         ("test", "mean", figures(29.627, 0.85618), figures(29.0, 0.85)),
     ]
     console = terminal()
-    console.print(report_table(rows, 3))
+    console.print(report_table(rows, enlarging(3)))
     lines = [" ".join(line.replace("│", " ").replace("┃", " ").split()) for line in console.export_text().splitlines()]
     assert lines[0] == "x3, Y channel (BT.601), border of 3 pixels cropped"
     assert [line for line in lines if line.startswith("test")] == [

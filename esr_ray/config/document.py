@@ -75,7 +75,7 @@ def _type(annotation: Any) -> str:
         return f"list of {_type(parts[0])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
-    return {int: "integer", float: "number", str: "text"}.get(annotation, str(annotation))
+    return {bool: "true or false", int: "integer", float: "number", str: "text"}.get(annotation, str(annotation))
 
 
 _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "multiple_of": "a multiple of"}

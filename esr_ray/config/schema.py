@@ -19,6 +19,7 @@ from pydantic import (
 
 Count = Annotated[int, Field(ge=1)]
 Weights = tuple[Annotated[float, Field(ge=0)], ...]
+Sigma = Annotated[float, Field(gt=0, le=255)]
 Blocks = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
@@ -29,11 +30,44 @@ class _Section(BaseModel):
 class TaskConfig(_Section):
     """What the networks are for."""
 
-    name: Literal["super_resolution"] = "super_resolution"
-    scale: Literal[2, 3, 4] = Field(2, description="enlargement of each side")
-    colour: Literal["rgb", "luminance"] = Field(
-        "rgb", description="what a network sees: RGB, or Y alone (one channel; bicubic enlarges the colours)"
+    name: Literal["super_resolution", "denoising", "demosaicking"] = Field(
+        "super_resolution", description="larger pictures, pictures without noise, or RGB from a Bayer mosaic"
     )
+    scale: Literal[1, 2, 3, 4] = Field(
+        2, description="enlargement of each side, 2 to 4 (denoising: 1; demosaicking: 2, as its input is packed)"
+    )
+    colour: Literal["rgb", "luminance"] = Field(
+        "rgb",
+        description="super-resolution: a network sees RGB, or Y alone (one channel; bicubic enlarges the colours)",
+    )
+    sigma: Sigma | tuple[Sigma, Sigma] = Field(
+        25, description="denoising: standard deviation of the noise, of 255; two numbers: anything between them"
+    )
+    clip: bool = Field(False, description="denoising: whether noisy pictures are clipped to what 8 bits hold")
+    pattern: Literal["RGGB", "GRBG", "GBRG", "BGGR"] = Field(
+        "RGGB", description="demosaicking: colours of the sensor's first two pixels in its first two rows"
+    )
+
+    @property
+    def sigmas(self) -> tuple[float, float]:
+        """The least and the greatest standard deviation of the noise."""
+        return self.sigma if isinstance(self.sigma, tuple) else (self.sigma, self.sigma)
+
+    @model_validator(mode="after")
+    def _of_this_task(self) -> TaskConfig:
+        allowed = {"super_resolution": (2, 3, 4), "denoising": (1,), "demosaicking": (2,)}[self.name]
+        if "scale" not in self.model_fields_set:
+            # The default of this task. (Filled in before validation, lists would not do for tuples any more.)
+            self.__dict__["scale"] = allowed[0]
+        if self.scale not in allowed:
+            raise ValueError(f"scale: {self.scale} is not for {self.name} ({', '.join(map(str, allowed))})")
+        owners = {"colour": "super_resolution", "sigma": "denoising", "clip": "denoising", "pattern": "demosaicking"}
+        for key, owner in owners.items():
+            if owner != self.name and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key}: is for {owner}, not for {self.name}; remove it")
+        if self.sigmas[0] > self.sigmas[1]:
+            raise ValueError(f"sigma: {list(self.sigmas)} is no range: give the smaller number first")
+        return self
 
 
 class SpaceConfig(_Section):

@@ -57,15 +57,18 @@ def build(sets: Sets, scale: int, out: BinaryIO) -> tuple[dict[str, list[Entry]]
             if cropped.shape != hr.shape:
                 converted.setdefault(f"cropped to a multiple of {scale}", []).append(pair.hr.name)
             if pair.lr is None:
-                lr = downscale(cropped, scale)
+                lr = cropped if scale == 1 else downscale(cropped, scale)
             else:
                 lr = _read(pair.lr, converted)
                 if note := check_pair(hr, lr, pair.hr, pair.lr, scale):
                     converted.setdefault(note, []).append(pair.hr.name)
             start = out.tell()
             out.write(np.ascontiguousarray(cropped).data)
-            out.write(np.ascontiguousarray(lr).data)
-            part.append(Entry(pair.name, start, (height * scale, width * scale), start + cropped.size, (height, width)))
+            # Without an enlargement both are one.
+            second = start if lr is cropped else start + cropped.size
+            if lr is not cropped:
+                out.write(np.ascontiguousarray(lr).data)
+            part.append(Entry(pair.name, start, (height * scale, width * scale), second, (height, width)))
     return entries, [_note(kind, names) for kind, names in converted.items()]
 
 
@@ -75,7 +78,7 @@ def needed_bytes(sets: Sets, scale: int) -> int:
     for _, pairs in sets:
         for pair in pairs:
             height, width = (side // scale for side in read_size(pair.hr))
-            total += 3 * height * width * (scale**2 + 1)
+            total += 3 * height * width * (scale**2 + (scale > 1))
     return total
 
 

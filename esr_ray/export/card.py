@@ -12,7 +12,8 @@ from esr_ray.runs.folder import FINAL, RunFolder, stored_config
 from esr_ray.runs.record import read_history
 from esr_ray.runs.result import baseline_of
 from esr_ray.space.counts import mult_adds_720p, spec_cost
-from esr_ray.tables import PROTOCOL
+from esr_ray.tables import protocol
+from esr_ray.tasks.make import make_task
 
 
 def describe_network(source: Source, network: Loaded, files: Sequence[str] = ()) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def _of_run(folder: RunFolder, label: str) -> dict[str, Any]:
     reported = history.reported.get(trained.network)
     if reported is not None:
         content["report"] = {
-            "protocol": PROTOCOL.format(scale=config.task.scale),
+            "protocol": protocol(make_task(config.task)),
             "baseline": reported.baseline,
             "sets": [
                 {"name": part["name"], "network": part["network"], "baseline": baseline_of(part)}

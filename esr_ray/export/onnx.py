@@ -159,6 +159,9 @@ def _step(graph: _Graph, step: Step, given: list[str], parameters: Mapping[str, 
             odd = graph.node("Mod", [graph.size(given[0]), graph.integers(2, 2)])
             pads = graph.node("Concat", [graph.integers(0, 0, 0, 0, 0, 0), odd], axis=0)
             return graph.node("Pad", [given[0], pads], mode="edge")
+        case "mosaic":
+            mix = np.array([[1, 0, 0, 0], [0, 0.5, 0.5, 0], [0, 0, 0, 1]], np.float64).reshape(3, 4, 1, 1)
+            return graph.node("Conv", [given[0], graph.constant(mix)], kernel_shape=[1, 1])
         case "skip":
             if step.name == "bicubic":
                 return graph.bicubic(given[0], step.channels, step.factor)

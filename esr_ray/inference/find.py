@@ -62,7 +62,8 @@ def only_network(path: Path) -> Source:
 def distinct(sources: Sequence[Source]) -> list[Source]:
     """Each checkpoint once, and where two have one name, as many of their folders before it as tell them apart."""
     files = {source.path.absolute(): source for source in sources}
-    names = ["bicubic", *(source.name for source in files.values())]
+    # Names of baselines are taken.
+    names = ["bicubic", "noisy", "non-local means", "Malvar", "bilinear", *(source.name for source in files.values())]
     alike = [path for path, source in files.items() if names.count(source.name) > 1]
     depth = 2
     while len({path.parts[-depth:] for path in alike}) < len(alike):

@@ -10,7 +10,7 @@ import numpy as np
 from esr_ray.data.store import PicturePair
 from esr_ray.inference.predictor import Predictor
 from esr_ray.metrics import Quality, quality
-from esr_ray.tasks.task import Task
+from esr_ray.tasks.task import Baseline, Task
 
 BATCH = 8
 """Pictures of one size that are predicted at once, at most; the last batch is filled up: one shape is compiled."""
@@ -43,7 +43,7 @@ def batches(pairs: Sequence[PicturePair], task: Task) -> Iterator[tuple[list[int
         for start in range(0, len(indices), size):
             part = indices[start : start + size]
             filled = part + [part[-1]] * (size - len(part))
-            yield part, np.stack([task.given(pairs[index].lr) for index in filled])
+            yield part, np.stack([task.degraded(pairs[index]) for index in filled])
 
 
 def compile_for(network: Predictor, pairs: Sequence[PicturePair], task: Task) -> None:
@@ -66,14 +66,15 @@ def measure(network: Predictor, pairs: Sequence[PicturePair], task: Task) -> lis
         for place, index in enumerate(indices):
             pair = pairs[index]
             sr = task.complete(output[place], pair.lr)
-            results[index] = Measured(pair.name, quality(sr, pair.hr, task.border), sr)
+            results[index] = Measured(pair.name, quality(sr, pair.hr, task.border, task.judged_by), sr)
     return [results[index] for index in range(len(pairs))]
 
 
-def measure_baseline(pairs: Sequence[PicturePair], task: Task) -> list[Measured]:
-    """The same measure of what there is without a network."""
+def measure_baseline(pairs: Sequence[PicturePair], task: Task, baseline: Baseline | None = None) -> list[Measured]:
+    """The same measure of what there is without a network; of the task's first baseline, if none is given."""
+    baseline = baseline or task.baseline
     results = []
     for pair in pairs:
-        sr = task.baseline(pair.lr)
-        results.append(Measured(pair.name, quality(sr, pair.hr, task.border), sr))
+        sr = baseline.of(pair)
+        results.append(Measured(pair.name, quality(sr, pair.hr, task.border, task.judged_by), sr))
     return results

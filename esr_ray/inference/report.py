@@ -11,21 +11,30 @@ from esr_ray.inference.measure import Measured, compile_for, measure, measure_ba
 from esr_ray.inference.result import Evaluated, Figures, InferenceCost, SetFigures
 from esr_ray.metrics import ssim
 from esr_ray.space.counts import mult_adds_720p, spec_cost
-from esr_ray.tasks.task import Task
+from esr_ray.tasks.task import Baseline, Task
 
 Keep = Callable[[str, list[Measured]], None]
 Pictures = Sequence[tuple[str, Sequence[PicturePair]]]
 """Sets by name."""
 
 
-def evaluate_baseline(task: Task, pictures: Pictures, keep: Keep = lambda name, measured: None) -> Evaluated:
-    """What there is without a network, on sets of pictures. `keep` is given each set's name and pictures."""
+def evaluate_baseline(
+    task: Task,
+    pictures: Pictures,
+    keep: Keep = lambda name, measured: None,
+    baseline: Baseline | None = None,
+) -> Evaluated:
+    """What there is without a network, on sets of pictures: the task's first baseline, if none is given.
+
+    `keep` is given each set's name and pictures.
+    """
+    baseline = baseline or task.baseline
     sets = []
     for name, pairs in pictures:
-        measured = measure_baseline(pairs, task)
+        measured = measure_baseline(pairs, task, baseline)
         sets.append(_figures(name, measured, pairs, task))
         keep(name, measured)
-    return Evaluated(task.baseline_name, (), 0, 0, None, None, "", tuple(sets))
+    return Evaluated(baseline.name, (), 0, 0, None, None, "", tuple(sets))
 
 
 def evaluate_network(

@@ -50,7 +50,7 @@ class ESRN(nn.Cell):
         self.gff2 = conv(g0, g0, 3)
         self.upsampler = Upsampler(g0, spec.scale, spec.out_channels)
         self.has_skip = spec.global_skip != "none"
-        self.skip = make_skip(spec.global_skip, spec.scale, spec.in_channels)
+        self.skip = make_skip(spec.global_skip, spec.scale, spec.in_channels, spec.of_mosaic)
 
     def construct(self, x: Tensor) -> Tensor:
         _, _, height, width = x.shape

@@ -41,8 +41,22 @@ class BicubicSkip(nn.Cell):
         return ops.pixel_shuffle(ops.conv2d(x, self.filters, groups=self.channels), self.scale)
 
 
-def make_skip(kind: str, scale: int, channels: int) -> nn.Cell:
+class OfMosaic(nn.Cell):
+    """(B, 4, H, W) -> (B, 3, scale·H, scale·W): of a packed Bayer mosaic R, the mean of the greens and B, enlarged."""
+
+    def __init__(self, skip: nn.Cell) -> None:
+        super().__init__()
+        self.skip = skip
+
+    def construct(self, x: Tensor) -> Tensor:
+        green = (x[:, 1:2] + x[:, 2:3]) / 2
+        return self.skip(ops.concat((x[:, :1], green, x[:, 3:]), 1))
+
+
+def make_skip(kind: str, scale: int, channels: int, of_mosaic: bool = False) -> nn.Cell:
     """The cell of `space.global_skip`, for pictures of so many channels."""
+    if of_mosaic and kind != "none":
+        return OfMosaic(make_skip(kind, scale, 3))
     if kind == "nearest":
         return NearestSkip(scale)
     if kind == "bicubic":

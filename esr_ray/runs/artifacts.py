@@ -45,10 +45,10 @@ class Artifacts:
         return compared
 
     def compared(self, sr: np.ndarray, step: int, network: str | None = None) -> Compared | None:
-        """LR, the baseline, the network's output `sr` and HR of the first validation picture, beside each other."""
+        """Input, baseline, the network's output `sr` and the original of the first validation picture, side by side."""
         if self.sample is None:
             return None
-        return Compared(comparison_picture(self.sample.lr, sr, self.sample.hr, self.task), step, network)
+        return Compared(comparison_picture(self.sample, sr, self.task), step, network)
 
     def prune(self, algorithm: Algorithm, state: State, best: int) -> None:
         """Delete the weights of all but the `best` candidates, the front and the winner: the disk must not fill."""
@@ -71,9 +71,9 @@ class Artifacts:
 
 
 def _is_best(done: Done, state: State) -> bool:
-    steps, psnr = state.jobs[done.job].steps, done.trained.quality.psnr_y
+    steps, psnr = state.jobs[done.job].steps, done.trained.quality.psnr
     before = (
-        outcome.quality.psnr_y
+        outcome.quality.psnr
         for job, outcome in state.outcomes.items()
         if outcome.quality is not None and state.jobs[job].steps >= steps
     )

@@ -99,7 +99,7 @@ class Board:
             case Progressed() | CurveFound():
                 self._show_loss(event)
             case Validated():
-                self._events.add_scalar(f"3_full_training/psnr_y_{event.network}", event.psnr_y, event.step)
+                self._events.add_scalar(f"3_full_training/{event.by}_{event.network}", event.quality.psnr, event.step)
             case TrainingEnded():
                 self._finish_comparisons()
             case Reported():
@@ -158,7 +158,7 @@ class Board:
     def _report(self, event: Reported) -> None:
         for part in event.sets:
             for name, figures in ((event.network, part["network"]), (event.baseline, baseline_of(part))):
-                self._events.add_scalar(f"4_report/psnr_y_{part['name']}_{name}", figures["psnr_y"], 0)
+                self._events.add_scalar(f"4_report/{event.by}_{part['name']}_{name}", figures[event.by], 0)
         self._events.flush()
 
 

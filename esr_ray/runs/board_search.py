@@ -128,7 +128,7 @@ class SearchBoard:
         add("1_search/trainings", len(state.outcomes), self.step)
         add("1_search/trainings_failed", len(state.failed), self.step)
         if self._since:
-            add("2_candidates/psnr_y", _mean([one.psnr_y for one in self._since]), self.step)
+            add(f"2_candidates/{self._since[0].by}", _mean([one.quality.psnr for one in self._since]), self.step)
             for part in asdict(self._since[0].seconds):
                 values = [getattr(one.seconds, part) for one in self._since]
                 add(f"2_candidates/seconds_{part}", _mean(values), self.step)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
+from esr_ray.metrics import Quality
 from esr_ray.runs.folder import FINAL
 from esr_ray.search.events import Asked, Dropped, Failed, Finished, Lost, Retried, Started
 from esr_ray.training.result import NOT_MEASURED, Seconds
@@ -58,7 +59,12 @@ class Validated:
     psnr_rgb: float
     ssim_y: float
     network: str = FINAL
+    by: str = "psnr_y"
     event: Literal["validated"] = "validated"
+
+    @property
+    def quality(self) -> Quality:
+        return Quality(self.psnr_y, self.psnr_rgb, self.ssim_y, self.by)
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ class Reported:
     sets: list[dict[str, Any]]
     network: str = FINAL
     baseline: str = "bicubic"
+    by: str = "psnr_y"
     event: Literal["reported"] = "reported"
 
 
@@ -132,10 +139,10 @@ class DevicesCounted:
 
 @dataclass(frozen=True)
 class BaselineMeasured:
-    """What there is without a network (`name`, such as bicubic) on the validation pictures: PSNR on Y."""
+    """What there is without a network (`name`, such as bicubic) on the validation pictures: PSNR in dB."""
 
     name: str
-    psnr_y: float
+    psnr: float
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Pictures to judge a network by: LR, baseline, network and HR of one part, large, each with its name and its PSNR."""
+"""Pictures to judge a network by: input, baseline, network and original of one part, each with its name and PSNR."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from esr_ray.data.crops import PicturePair
 from esr_ray.metrics import MAX_PSNR, psnr
 from esr_ray.tasks.task import Task
 
@@ -16,21 +17,23 @@ GAP = 8
 INK, PAPER = (20, 20, 20), (255, 255, 255)
 
 
-def comparison_picture(lr: np.ndarray, sr: np.ndarray, hr: np.ndarray, task: Task, side: int = 256) -> np.ndarray:
-    """uint8 (H, W, 3): LR (pixels repeated) and baseline above, network and HR below; the middle `side` pixels of each.
+def comparison_picture(pair: PicturePair, sr: np.ndarray, task: Task, side: int = 256) -> np.ndarray:
+    """uint8 (H, W, 3): input (pixels repeated) and baseline above, the network's `sr` and the original below; of each
+    the middle `side` pixels.
 
     Two by two, as TensorBoard fits a picture to the width of its card: in a row each part would be half as large.
-    PSNR is that on Y of the part, in dB, without the task's border where it is large enough to have one.
+    PSNR is that of the part, in dB, without the task's border where it is large enough to have one.
     """
-    scale = task.scale
-    nearest = lr.repeat(scale, axis=0).repeat(scale, axis=1)
-    middles = [_middle(part, side) for part in (nearest, task.baseline(lr), sr, hr)]
-    baseline, network = (_psnr(part, middles[3], task.border) for part in middles[1:3])
+    given = task.shown(pair)
+    scale = pair.hr.shape[0] // given.shape[0]
+    nearest = given.repeat(scale, axis=0).repeat(scale, axis=1)
+    middles = [_middle(part, side) for part in (nearest, task.baseline.of(pair), sr, pair.hr)]
+    baseline, network = (_psnr(part, middles[3], task) for part in middles[1:3])
     labels = (
-        _sized("LR", middles[3], scale),
-        f"{task.baseline_name}  {baseline:.2f} dB",
+        _sized(task.input_name, middles[3], scale),
+        f"{task.baseline.name}  {baseline:.2f} dB",
         f"network  {network:.2f} dB ({network - baseline:+.2f})",
-        _sized("HR", middles[3], 1),
+        _sized("HR" if scale > 1 else "original", middles[3], 1),
     )
     zoom = zoom_of(middles[3])
     parts = [
@@ -55,9 +58,9 @@ def _middle(picture: np.ndarray, side: int) -> np.ndarray:
     return picture[top : top + side, left : left + side]
 
 
-def _psnr(part: np.ndarray, original: np.ndarray, border: int) -> float:
-    border = border if min(part.shape[:2]) > 4 * border else 0
-    return min(MAX_PSNR, psnr(part, original, border, True))
+def _psnr(part: np.ndarray, original: np.ndarray, task: Task) -> float:
+    border = task.border if min(part.shape[:2]) > 4 * task.border else 0
+    return min(MAX_PSNR, psnr(part, original, border, task.judged_by == "psnr_y"))
 
 
 def _sized(name: str, part: np.ndarray, scale: int) -> str:

@@ -157,7 +157,7 @@ def networks_line(costs: Mapping[str, tuple[int, int]], history: History) -> str
             "performance": {
                 "flops": round(mult_adds / 1e9, 3),
                 "params": round(params / 1e3, 3),
-                "PSNR": history.reported[label].sets[0]["network"]["psnr_y"],
+                "PSNR": history.reported[label].sets[0]["network"][history.reported[label].by],
             },
         }
         for label, (params, mult_adds) in costs.items()

@@ -72,7 +72,7 @@ class StatusView:
             case DevicesCounted():
                 self._update(devices=event.count)
             case BaselineMeasured():
-                self._update(baseline=(event.name, event.psnr_y))
+                self._update(baseline=(event.name, event.psnr))
             case Progressed():
                 if self._began is None:
                     # A training that goes on from a state did the steps before in another process.

@@ -15,13 +15,13 @@ import ray
 from esr_ray.command import run_command
 from esr_ray.config.load import check_config
 from esr_ray.config.schema import Config
-from esr_ray.data.plan import plan_pictures
 from esr_ray.errors import UserError
 from esr_ray.metrics import Quality
 from esr_ray.runtime.client import connection
 from esr_ray.runtime.placement import Placement, decide_placement
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.runtime.training_group import GroupLost, TrainingGroup
+from esr_ray.tasks.pictures import plan_pictures
 from esr_ray.training.result import FullyTrained
 
 ARCH = ("S_4_16_16", "G_4_16_24", "C_4_16_16")

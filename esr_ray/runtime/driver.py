@@ -21,7 +21,6 @@ import ray
 import esr_ray
 from esr_ray.config.epochs import in_steps
 from esr_ray.config.schema import Config
-from esr_ray.data.plan import cache_dir, open_pictures, plan_pictures, with_checksums
 from esr_ray.data.transfer import read_part
 from esr_ray.errors import UserError
 from esr_ray.inference.measure import measure_baseline
@@ -62,6 +61,7 @@ from esr_ray.search.state import State
 from esr_ray.space.counts import mult_adds_720p, spec_cost
 from esr_ray.space.user_block import BlockSource, load_blocks
 from esr_ray.tasks.make import make_task, network_spec, space_of
+from esr_ray.tasks.pictures import cache_dir, open_pictures, plan_pictures, with_checksums
 
 LOCK_PATIENCE_S = 10.0
 """How long a driver waits for one that is dying to let go of the run folder."""
@@ -221,7 +221,7 @@ class Driver:
             record.tell(Said(note))
         task = make_task(config.task)
         baseline = mean_quality([one.quality for one in measure_baseline(pictures.validation, task)])
-        record.tell(BaselineMeasured(task.baseline_name, baseline.psnr_y))
+        record.tell(BaselineMeasured(task.baseline.name, baseline.psnr))
         artifacts = self._artifacts = Artifacts(self.folder, task)
         artifacts.sample = pictures.validation[0]
 
@@ -239,7 +239,7 @@ class Driver:
         record.views.remove(self._status)
         self._status = StatusView(log, algorithm)
         record.catch_up([board, self._status])
-        record.tell(BaselineMeasured(task.baseline_name, baseline.psnr_y))
+        record.tell(BaselineMeasured(task.baseline.name, baseline.psnr))
         setup = WorkerSetup(config, placement.target, plan, self.setup.blocks, ray.get_runtime_context().current_actor)
         run = Run(self.folder, record, artifacts, setup, placement)
 

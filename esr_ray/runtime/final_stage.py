@@ -26,7 +26,7 @@ from esr_ray.runtime.report_task import submit_report
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.runtime.training_group import TRIES, GroupLost, TrainingGroup, number_of_trainers
 from esr_ray.search.loop import Stopped
-from esr_ray.tasks.make import network_spec
+from esr_ray.tasks.make import make_task, network_spec
 from esr_ray.training.final import PAUSES, completed, deciding_settings
 from esr_ray.training.loop import Progress
 from esr_ray.training.result import FullyTrained
@@ -252,9 +252,10 @@ def _report(run: Run, kept: Kept, benchmarks: list[dict[str, Any]], should_stop:
     began = time.monotonic()
     network, baseline = _wait(run, submit_report(run.setup, run.placement, weights), should_stop)
     seconds = time.monotonic() - began
-    run.record.append(Reported(benchmarks, seconds, beside(network, baseline), kept.label, baseline.name))
+    judged_by = make_task(run.setup.config.task).judged_by
+    run.record.append(Reported(benchmarks, seconds, beside(network, baseline), kept.label, baseline.name, judged_by))
     for ours, theirs in zip(network.sets, baseline.sets, strict=True):
-        psnr, without = ours.mean.psnr_y, theirs.mean.psnr_y
+        psnr, without = (getattr(one.mean, judged_by) for one in (ours, theirs))
         run.say(f"{ours.name}: {psnr:.2f} dB, {baseline.name} {without:.2f} ({psnr - without:+.2f})")
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import ray
 
-from esr_ray.data.plan import Pictures, cache_dir, open_pictures
 from esr_ray.data.store import has_store, store_checksum
 from esr_ray.data.transfer import receive_store
 from esr_ray.runtime.setup import WorkerSetup
+from esr_ray.tasks.pictures import Pictures, cache_dir, open_pictures
 
 
 def open_here(setup: WorkerSetup) -> Pictures:

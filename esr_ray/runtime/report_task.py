@@ -6,7 +6,6 @@ import os
 
 import ray
 
-from esr_ray.data.plan import open_benchmarks
 from esr_ray.inference.load import ready_network
 from esr_ray.inference.predictor import choose_predictor
 from esr_ray.inference.report import evaluate_baseline, evaluate_network
@@ -16,6 +15,7 @@ from esr_ray.runtime.node_pictures import open_here
 from esr_ray.runtime.placement import Placement, ray_options
 from esr_ray.runtime.setup import WorkerSetup, worker_environment
 from esr_ray.space.user_block import load_blocks
+from esr_ray.tasks.pictures import open_benchmarks
 
 RETRIES = 3
 """Times that the task is begun again where its process or node dies."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from esr_ray.config.schema import Config
-from esr_ray.data.plan import PicturePlan
 from esr_ray.space.user_block import BlockSource
+from esr_ray.tasks.pictures import PicturePlan
 
 
 @dataclass(frozen=True)

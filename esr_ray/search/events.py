@@ -65,11 +65,12 @@ class Finished:
     device: str
     node: str
     cost: DeviceCost = NOT_MEASURED
+    by: str = "psnr_y"
     event: Literal["finished"] = "finished"
 
     @property
     def quality(self) -> Quality:
-        return Quality(self.psnr_y, self.psnr_rgb, self.ssim_y)
+        return Quality(self.psnr_y, self.psnr_rgb, self.ssim_y, self.by)
 
 
 @dataclass(frozen=True)

@@ -63,13 +63,14 @@ class Estimate:
 
 
 class Gatherer:
-    """Gathers the evidence of one figure of quality (PSNR on Y in dB without another) from state after state.
+    """Gathers the evidence of one figure of quality (the PSNR that networks are judged by, without another) from state
+    after state.
 
     Of a state that goes on from the one before only what is new is looked at: thousands of candidates are asked after
     at every result.
     """
 
-    def __init__(self, figure: Callable[[Quality], float] = lambda quality: quality.psnr_y) -> None:
+    def __init__(self, figure: Callable[[Quality], float] = lambda quality: quality.psnr) -> None:
         self.figure = figure
         self._begin()
 
@@ -130,8 +131,8 @@ class Gatherer:
         return new
 
 
-def gather(state: State, figure: Callable[[Quality], float] = lambda quality: quality.psnr_y) -> Evidence:
-    """The evidence of a state for one figure of quality, PSNR on Y in dB without another."""
+def gather(state: State, figure: Callable[[Quality], float] = lambda quality: quality.psnr) -> Evidence:
+    """The evidence of a state for one figure of quality, the PSNR that networks are judged by without another."""
     return Gatherer(figure).gather(state)
 
 

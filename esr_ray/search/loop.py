@@ -106,4 +106,5 @@ def _ended(done: Done, state: State, keep: Callable[[Done], None]) -> Finished |
         done.device,
         done.node,
         trained.cost,
+        quality.by,
     )

@@ -21,6 +21,7 @@ Kind = Literal[
     "pixel_shuffle",
     "pool",
     "even",
+    "mosaic",
     "skip",
     "crop",
     "user",
@@ -73,6 +74,7 @@ class Step:
     | pixel_shuffle | `factor`² channels become one of `factor` times the height and width (Shi et al. 2016) |
     | pool | the mean of `factor` times `factor` pixels |
     | even | odd heights and widths filled up by a copy of the last row and column |
+    | mosaic | of a packed Bayer mosaic (R, two greens, B) R, the mean of the greens, and B |
     | skip | enlarged by `factor` as `name` says: each pixel repeated (nearest), or bicubic |
     | crop | the first input without what `even` added to the second, at `factor` times its size |
     | user | the cell of a user's block, `name` |
@@ -138,6 +140,9 @@ class Layers:
 
     def even(self, value: int) -> int:
         return self._add(Step("even", (value,), self.channels(value), self.steps[value].pixels))
+
+    def mosaic(self, value: int) -> int:
+        return self._add(Step("mosaic", (value,), 3, self.steps[value].pixels))
 
     def skip(self, value: int, name: str, scale: int) -> int:
         pixels = self.steps[value].pixels * scale**2

@@ -11,6 +11,8 @@ from esr_ray.space.layers import Conv, Layers, Step, convolutions
 Arch = tuple[str, ...]
 """The decoded network: names of its blocks in order."""
 
+MOSAIC = (4, 3)
+"""Channels in and out of a network for packed Bayer mosaics: R, two greens, B; and RGB."""
 _IN_BLOCK = ("ends", "convs", "shrinks", "last")
 """The order in which a block's cell holds its convolutions."""
 
@@ -29,6 +31,11 @@ class NetworkSpec:
     out_channels: int = 3
     task: str = ""
 
+    @property
+    def of_mosaic(self) -> bool:
+        """Whether packed Bayer mosaics go in and RGB comes out."""
+        return (self.in_channels, self.out_channels) == MOSAIC
+
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
@@ -42,8 +49,10 @@ def spec_from_json(text: str) -> NetworkSpec:
 def tail_stages(base_channels: int, scale: int) -> tuple[tuple[int, int], ...]:
     """Stages of the upsampler before its last convolution: (channels of the 3x3, factor of the pixel shuffle).
 
-    Raises ValueError for a scale that has none (paper, section 3.1, for 2 to 4).
+    None for scale 1. Raises ValueError for a scale that is not known (paper, section 3.1, for 2 to 4).
     """
+    if scale == 1:
+        return ()
     if scale in (2, 3):
         return ((scale * scale * 3 * base_channels // 4, scale),)
     if scale == 4:
@@ -71,7 +80,8 @@ def network_layers(spec: NetworkSpec) -> tuple[Step, ...]:
         y = layers.pixel_shuffle(layers.conv(y, f"upsampler.expand.{index}", channels, 3), factor)
     y = layers.conv(y, "upsampler.last", spec.out_channels, 3)
     if spec.global_skip != "none":
-        y = layers.add(y, layers.skip(x, spec.global_skip, scale))
+        seen = layers.mosaic(x) if spec.of_mosaic else x
+        y = layers.add(y, layers.skip(seen, spec.global_skip, scale))
     layers.crop(y, picture, scale)
     return tuple(layers.steps)
 

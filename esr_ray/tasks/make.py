@@ -8,13 +8,20 @@ from collections.abc import Sequence
 from esr_ray.config.schema import Config, TaskConfig
 from esr_ray.space.space import Space, make_space
 from esr_ray.space.spec import NetworkSpec
+from esr_ray.tasks.demosaicking import demosaicking
+from esr_ray.tasks.denoising import denoising
 from esr_ray.tasks.super_resolution import super_resolution
 from esr_ray.tasks.task import Task
 
 
 def make_task(config: TaskConfig) -> Task:
     """The task that the section `task` describes."""
-    return super_resolution(config.model_dump(mode="json"), config.scale, config.colour)
+    settings = config.model_dump(mode="json")
+    if config.name == "denoising":
+        return denoising(settings, config.sigmas, config.clip)
+    if config.name == "demosaicking":
+        return demosaicking(settings, config.pattern)
+    return super_resolution(settings, config.scale, config.colour)
 
 
 def space_of(config: Config) -> Space:
@@ -25,14 +32,14 @@ def space_of(config: Config) -> Space:
 
 def task_of(spec: NetworkSpec) -> Task:
     """What a network is for. Raises ValueError where its settings are not of a task that is known."""
-    settings = json.loads(spec.task) if spec.task else {"name": "super_resolution", "scale": spec.scale}
-    return make_task(TaskConfig(**settings))
+    return make_task(TaskConfig.model_validate_json(spec.task or json.dumps({"scale": spec.scale})))
 
 
 def network_spec(arch: Sequence[str], config: Config) -> NetworkSpec:
     """The network of an arch in this run."""
     task, space = make_task(config.task), config.space
     # Networks for RGB were made before there were other tasks: they are called alike.
-    settings = "" if task.settings == TaskConfig(scale=config.task.scale).model_dump() else json.dumps(task.settings)
+    plain = config.task.name == "super_resolution" and config.task.colour == "rgb"
+    settings = "" if plain else json.dumps(task.settings)
     channels = task.in_channels, task.out_channels
     return NetworkSpec(tuple(arch), space.base_channels, task.scale, space.global_skip, *channels, settings)

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from esr_ray.data.crops import PicturePair
 from esr_ray.data.resize import upscale
-from esr_ray.metrics import from_ycbcr, to_uint8, to_ycbcr
-from esr_ray.tasks.task import F32, U8, Task
+from esr_ray.metrics import from_ycbcr, to_ycbcr
+from esr_ray.tasks.pixels import as_picture, as_rgb
+from esr_ray.tasks.task import F32, U8, Baseline, Draw, Task
 
 
 def super_resolution(settings: dict[str, Any], scale: int, colour: str) -> Task:
@@ -19,40 +21,45 @@ def super_resolution(settings: dict[str, Any], scale: int, colour: str) -> Task:
     network has to be small (FSRCNN: Dong et al. 2016, section 3; SESR: Bhardwaj et al. 2022).
     """
     of_luminance = colour == "luminance"
+    given = _luminance if of_luminance else as_rgb
     return Task(
         settings=settings,
+        title=f"x{scale}" + (" of luminance" if of_luminance else ""),
         scale=scale,
         in_channels=1 if of_luminance else 3,
         out_channels=1 if of_luminance else 3,
         border=scale,
-        baseline_name="bicubic",
+        judged_by="psnr_y",
+        baselines=(Baseline("bicubic", lambda pair: upscale(pair.lr, scale)),),
         prepare=_both_luminance if of_luminance else _as_they_are,
-        given=_luminance if of_luminance else _rgb,
-        complete=partial(_with_colours, scale=scale) if of_luminance else _as_picture,
-        baseline=partial(upscale, scale=scale),
+        degraded=lambda pair: given(pair.lr),
+        given=given,
+        complete=partial(_with_colours, scale=scale) if of_luminance else _of_rgb,
+        shown=_small,
+        input_name="LR",
     )
 
 
-def _as_they_are(lr: F32, hr: F32) -> tuple[F32, F32]:
+def _as_they_are(lr: F32, hr: F32, draw: Draw) -> tuple[F32, F32]:
     return lr, hr
 
 
-def _both_luminance(lr: F32, hr: F32) -> tuple[F32, F32]:
+def _both_luminance(lr: F32, hr: F32, draw: Draw) -> tuple[F32, F32]:
     return to_ycbcr(lr, axis=1)[:, :1], to_ycbcr(hr, axis=1)[:, :1]
 
 
-def _rgb(picture: U8) -> F32:
-    return np.ascontiguousarray(picture.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
-
-
 def _luminance(picture: U8) -> F32:
-    return to_ycbcr(_rgb(picture), axis=0)[:1]
+    return to_ycbcr(as_rgb(picture), axis=0)[:1]
 
 
-def _as_picture(output: F32, picture: U8) -> U8:
-    return to_uint8(output.transpose(1, 2, 0))
+def _of_rgb(output: F32, picture: U8) -> U8:
+    return as_picture(output)
 
 
 def _with_colours(output: F32, picture: U8, scale: int) -> U8:
-    colours = to_ycbcr(_rgb(upscale(picture, scale)), axis=0)[1:]
-    return to_uint8(from_ycbcr(np.concatenate([output, colours]), axis=0).transpose(1, 2, 0))
+    colours = to_ycbcr(as_rgb(upscale(picture, scale)), axis=0)[1:]
+    return as_picture(from_ycbcr(np.concatenate([output, colours]), axis=0))
+
+
+def _small(pair: PicturePair) -> U8:
+    return pair.lr

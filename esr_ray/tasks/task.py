@@ -9,8 +9,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esr_ray.data.crops import PicturePair
+
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which crops a batch holds: those of a training's seed and step, from the `first` of the whole batch on. What is
+    drawn for a crop depends on these alone."""
+
+    seed: int
+    step: int
+    first: int
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What there is without a network: its name, and the picture that it makes of a pair's input."""
+
+    name: str
+    of: Callable[[PicturePair], U8]
 
 
 @dataclass(frozen=True)
@@ -20,21 +40,34 @@ class Task:
     | field | what it is |
     |---|---|
     | `settings` | what it was made from (`task` of a configuration), so that a checkpoint can say what it is for |
+    | `title` | it in a few words |
     | `scale` | pixels of a side of the output for each of the input |
     | `border` | pixels at each side of a picture that are not measured |
-    | `prepare(lr, hr)` | batches of RGB crops (B, 3, h, w) and (B, 3, H, W) as the network trains on them |
-    | `given(picture)` | a picture as the network is given it, (in_channels, h, w) |
+    | `judged_by` | the figure of quality that is fitness: psnr_y or psnr_rgb |
+    | `baselines` | what networks are compared with, the first above all |
+    | `prepare(lr, hr, draw)` | batches of RGB crops (B, 3, h, w) and (B, 3, H, W) as the network trains on them |
+    | `degraded(pair)` | what a network is given of a pair of pictures that it is measured on, (in_channels, h, w) |
+    | `given(picture)` | what a network is given of a user's picture |
     | `complete(output, picture)` | the picture that a network's output (out_channels, H, W) for `picture` makes |
-    | `baseline(picture)` | what there is without a network: the output that networks are compared with |
+    | `shown(pair)` | that input as a picture to look at, uint8 (h', w', 3), and `input_name` |
     """
 
     settings: dict[str, Any]
+    title: str
     scale: int
     in_channels: int
     out_channels: int
     border: int
-    baseline_name: str
-    prepare: Callable[[F32, F32], tuple[F32, F32]]
+    judged_by: str
+    baselines: tuple[Baseline, ...]
+    prepare: Callable[[F32, F32, Draw], tuple[F32, F32]]
+    degraded: Callable[[PicturePair], F32]
     given: Callable[[U8], F32]
     complete: Callable[[F32, U8], U8]
-    baseline: Callable[[U8], U8]
+    shown: Callable[[PicturePair], U8]
+    input_name: str
+
+    @property
+    def baseline(self) -> Baseline:
+        """The one that networks are compared with above all."""
+        return self.baselines[0]

@@ -63,8 +63,8 @@ bool read_network(const int32_t* d, int64_t size, Network* n, std::string* error
         return *error = "channels must be 1 to 64 at the ends and 1 to 4096 between", false;
     if (d[SKIP] < NO_SKIP || d[SKIP] > BICUBIC) return *error = "the skip must be 0 (none), 1 or 2", false;
     n->skip = Skip(d[SKIP]);
-    if (n->skip != NO_SKIP && n->in_channels != n->out_channels)
-        return *error = "a skip needs as many channels going in as coming out", false;
+    if (n->skip != NO_SKIP && n->in_channels != n->out_channels && !n->of_mosaic())
+        return *error = "a skip needs as many channels going in as coming out, or a mosaic's 4 and 3", false;
     if (d[STAGES] < 0 || d[STAGES] > MOST_STAGES) return *error = "the tail has 0, 1 or 2 stages", false;
     for (int s = 0; s < d[STAGES]; s++) {
         const int channels = d[STAGE_CHANNELS + 2 * s], factor = d[STAGE_FACTOR + 2 * s];

@@ -42,6 +42,8 @@ struct Network {
     Conv sfe1, sfe2, gff1, gff2, last;
     std::vector<Block> blocks;
     std::vector<Stage> stages;
+    // Packed Bayer mosaics (R, two greens, B) go in and RGB comes out.
+    bool of_mosaic() const { return in_channels == 4 && out_channels == 3; }
 };
 
 // Integers that a description of this beginning has, or an error. `size`: integers there are.

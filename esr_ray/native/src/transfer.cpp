@@ -59,15 +59,29 @@ struct Transfer {
     void store_output(int n) const {
         const int scale = plan.network.scale, height = scale * plan.height, width = scale * plan.width;
         const int channels = op.source.size();
+        std::vector<real> greens;
         for (int c = 0; c < channels; c++) {
             const real* from = image(op.source[c], n);
             const size_t picture = (size_t)n * channels + c;
             real* to = ends.output + picture * height * width;
             for (int y = 0; y < height; y++) memcpy(to + (size_t)y * width, from + y * fine.pitch, width * sizeof(real));
-            const real* in = ends.input + picture * plan.height * plan.width;
+            if (plan.network.skip == NO_SKIP) continue;
+            const real* in = skipped(n, c, &greens);
             if (plan.network.skip == NEAREST) add_nearest(in, to);
             if (plan.network.skip == BICUBIC) add_bicubic(in, to);
         }
+    }
+    // What is enlarged and added to channel c of the output: that channel of the input, and of a mosaic its R, the mean of
+    // its greens (which is put into `greens`), or its B.
+    const real* skipped(int n, int c, std::vector<real>* greens) const {
+        const Network& network = plan.network;
+        const size_t pixels = (size_t)plan.height * plan.width;
+        const real* in = ends.input + (size_t)n * network.in_channels * pixels;
+        if (!network.of_mosaic()) return in + c * pixels;
+        if (c != 1) return in + (c == 0 ? 0 : 3) * pixels;
+        greens->resize(pixels);
+        for (size_t p = 0; p < pixels; p++) (*greens)[p] = (in[pixels + p] + in[2 * pixels + p]) / 2;
+        return greens->data();
     }
     void add_nearest(const real* in, real* out) const {
         const int scale = plan.network.scale, width = plan.width;

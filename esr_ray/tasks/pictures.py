@@ -10,6 +10,7 @@ from esr_ray.config.schema import Config
 from esr_ray.data.crops import PicturePair, check_border, large_enough, validation_crops
 from esr_ray.data.sets import resolve_folder, resolve_sets
 from esr_ray.data.store import Store, StoreSpec, open_store, store_spec
+from esr_ray.tasks.make import make_task
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class PicturePlan:
     benchmarks: tuple[StoreSpec, ...]
     cache_dir: str | None
     notes: tuple[str, ...]
+    border: int
+    """Pixels at each side that are not measured."""
     checksum: str | None = None
     """That of `sets` once somebody has opened them: others need not read all files to find the store."""
     benchmark_checksums: tuple[str, ...] = ()
@@ -45,11 +48,12 @@ class Pictures:
 def plan_pictures(config: Config) -> PicturePlan:
     """Find the files of all sets. Raises UserError for missing or empty folders and pictures in two sets."""
     scale = config.task.scale
+    border = make_task(config.task).border
     found = resolve_sets(config.data, scale, config.seed)
     benchmarks = tuple(
         StoreSpec(((one.name, resolve_folder(one.name, one.hr, one.lr, scale)),), scale) for one in config.benchmarks
     )
-    return PicturePlan(store_spec(found, scale), benchmarks, config.runtime.cache_dir, found.notes)
+    return PicturePlan(store_spec(found, scale), benchmarks, config.runtime.cache_dir, found.notes, border)
 
 
 def open_pictures(plan: PicturePlan, config: Config) -> Pictures:
@@ -60,7 +64,7 @@ def open_pictures(plan: PicturePlan, config: Config) -> Pictures:
     """
     store = open_store(plan.sets, cache_dir(plan), plan.checksum)
     for name in ("validation", "test"):
-        check_border(store.sets[name], plan.sets.scale)
+        check_border(store.sets[name], plan.border)
     train, notes = store.sets["train"], [*store.notes]
     sizes = {
         f"{part}.crop_size": getattr(config, part).crop_size
@@ -95,9 +99,9 @@ def _benchmark_stores(plan: PicturePlan) -> list[Store]:
     stores = [
         open_store(spec, cache_dir(plan), checksum) for spec, checksum in zip(plan.benchmarks, known, strict=True)
     ]
-    for spec, store in zip(plan.benchmarks, stores, strict=True):
+    for store in stores:
         for pairs in store.sets.values():
-            check_border(pairs, spec.scale)
+            check_border(pairs, plan.border)
     return stores
 
 
