@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pictures import enlarging, reported
 
+from esr_ray.config.load import check_config
 from esr_ray.config.schema import CosineSchedule, TrainingConfig
 from esr_ray.data.crops import PicturePair
 from esr_ray.data.resize import downscale
@@ -17,10 +18,12 @@ from esr_ray.inference.report import evaluate_baseline
 from esr_ray.metrics import mean_quality
 from esr_ray.networks.checkpoint import load_checkpoint
 from esr_ray.networks.target import use_target
-from esr_ray.space.counts import network_cost
+from esr_ray.space.counts import network_cost, spec_cost
 from esr_ray.space.spec import NetworkSpec
+from esr_ray.tasks.make import make_task, network_spec
 from esr_ray.training.candidate import train_candidate
 from esr_ray.training.final import train_fully
+from esr_ray.training.kernels import choose_kernels
 from esr_ray.training.loop import CurvePoint, Diverged, train
 from esr_ray.training.plain import PlainNetwork
 from esr_ray.training.result import Trained
@@ -171,3 +174,39 @@ def test_pynative_mode_trains_to_the_same_result(trained: Trained) -> None:
     finally:
         use_target("CPU", "graph")
     assert again.quality.psnr_y == pytest.approx(trained.quality.psnr_y, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"colour": "luminance"},
+        {"name": "denoising", "sigma": 25},
+        {"name": "demosaicking", "pattern": "GBRG"},
+    ],
+    ids=["luminance", "denoising", "demosaicking"],
+)
+@pytest.mark.parametrize("kernels", ["native", "plain"])
+def test_candidates_of_every_task_learn(task: dict[str, object], kernels: str, request: pytest.FixtureRequest) -> None:
+    """Networks of a task are trained and measured on both paths, from a configuration's network to its fitness."""
+    if kernels == "native":
+        request.getfixturevalue("library")
+    given = check_config(
+        {
+            "task": task,
+            "space": {"base_channels": 8},
+            "data": {"hr": "sample:scikit-image"},
+            "runtime": {"kernels": kernels},
+        },
+        "test",
+    )
+    scale = given.task.scale
+    pairs = [PicturePair(one.name, one.hr, one.hr if scale == 1 else downscale(one.hr, scale)) for one in PAIRS]
+    spec = network_spec(SPEC.arch, given)
+    training = config(steps=60, crop_size=12, learning_rate=8e-3)
+    trained = train_candidate(spec, training, pairs[:3], pairs[3:], 1, make=choose_kernels(given, "CPU").make)
+    assert trained.params == spec_cost(spec).params
+    assert trained.curve[-1][1] < 0.9 * trained.curve[0][1]
+    assert trained.quality.by == make_task(given.task).judged_by
+    full = train_fully(spec, training, pairs[:3], 1, choose_kernels(given, "CPU").make)
+    found = reported(full.weights, pairs[3:], kernels)
+    assert getattr(found.mean, trained.quality.by) == pytest.approx(trained.quality.psnr, abs=3)
