@@ -37,6 +37,7 @@ from esr_ray.runs.record import Record
 from esr_ray.space.counts import mult_adds_720p, network_cost
 from esr_ray.space.spec import NetworkSpec
 from esr_ray.space.user_block import load_user_block
+from esr_ray.tasks.make import network_spec
 from esr_ray.training.plain import PlainNetwork
 from esr_ray.training.result import Seconds
 
@@ -143,6 +144,28 @@ def test_tables_and_files(capsys, tmp_path, pictures):
     assert main([*common, "--format", "markdown"]) == 0
     table = capsys.readouterr().out
     assert table.splitlines()[4].split("|")[6:] == lines[4].split("|")[6:]
+
+
+@pytest.mark.parametrize(
+    ("task", "baselines", "title"),
+    [
+        ({"name": "denoising", "sigma": 25}, ["noisy", "non-local means"], "denoising, sigma 25"),
+        ({"name": "demosaicking"}, ["Malvar", "bilinear"], "demosaicking RGGB"),
+        ({"colour": "luminance"}, ["bicubic"], "x2 of luminance"),
+    ],
+)
+def test_networks_of_other_tasks_stand_beside_their_own_baselines(capsys, tmp_path, pictures, task, baselines, title):
+    given = check_config({"task": task, "data": {"hr": "unused"}, "space": {"base_channels": 8}}, "test")
+    checkpoint = make_checkpoint(tmp_path / "net.ckpt", network_spec(SPEC.arch, given))
+    data = ("--data", f"Tiny={pictures / 'Tiny'}")
+    found = evaluated(capsys, tmp_path, checkpoint, *data)
+    assert found["task"] == title
+    assert [one["name"] for one in found["networks"]] == [*baselines, "net"]
+    for one in found["networks"]:
+        assert 5 < one["sets"][0]["mean"]["psnr_rgb"] < 60
+    assert found["networks"][-1]["latency_s"] > 0
+    other = make_checkpoint(tmp_path / "other.ckpt", NetworkSpec(SPEC.arch, 8, 2, "bicubic"))
+    assert re.search("is for x2, and others for|enlarges by 2, not by 1", refused(capsys, checkpoint, other, *data))
 
 
 def test_memory_and_latency_do_not_depend_on_what_was_measured_before(capsys, tmp_path, pictures):
