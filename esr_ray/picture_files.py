@@ -12,10 +12,21 @@ SAMPLE_NAME = "sample:scikit-image"
 """Given for a folder: the photographs inside scikit-image's package, see `esr_ray.data.samples`."""
 
 
+DIV2K = (
+    "DIV2K is to be had from its authors (Agustsson and Timofte, NTIRE 2017): unpack DIV2K_train_HR, DIV2K_valid_HR and "
+    "the LR folders DIV2K_train_LR_bicubic and DIV2K_valid_LR_bicubic beside each other, and give their place"
+)
+
+
 def list_pictures(folder: Path) -> list[Path]:
     """Return the pictures of a folder (not of its subfolders) sorted by name; UserError where there are none."""
     if not folder.exists():
-        raise UserError(f"{folder}: no such folder; check the path (relative paths start at the current directory)")
+        advice = (
+            DIV2K
+            if any("DIV2K" in part for part in folder.parts[-2:])
+            else "check the path (relative paths start at the current directory)"
+        )
+        raise UserError(f"{folder}: no such folder; {advice}")
     if not folder.is_dir():
         raise UserError(f"{folder}: not a folder; give the folder that holds the pictures")
     # Hidden files: macOS leaves "._0001.png" beside what it copies.

@@ -11,6 +11,7 @@ from esr_ray.config.schema import DataConfig, FolderConfig, SplitConfig
 from esr_ray.data.images import read_picture
 from esr_ray.data.sets import Pair, group_name, resolve_folder, resolve_sets, split_pairs
 from esr_ray.errors import UserError
+from esr_ray.picture_files import list_pictures
 
 
 def folder(path, *names):
@@ -183,3 +184,10 @@ def test_missing_sample_says_which_version_is_needed(monkeypatch):
 def test_samples_with_lr_are_refused():
     with pytest.raises(UserError, match=r"data\.lr"):
         resolve_sets(config(hr="sample:scikit-image", lr="somewhere"), 2, 0)
+
+
+def test_a_missing_div2k_is_told_where_it_is_to_be_had(tmp_path):
+    with pytest.raises(UserError, match=r"DIV2K_train_HR: no such folder; DIV2K is to be had from its authors"):
+        list_pictures(tmp_path / "DIV2K" / "DIV2K_train_HR")
+    with pytest.raises(UserError, match="no such folder; check the path"):
+        list_pictures(tmp_path / "mine")
