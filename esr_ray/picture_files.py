@@ -13,8 +13,8 @@ SAMPLE_NAME = "sample:scikit-image"
 
 
 DIV2K = (
-    "DIV2K is to be had from its authors (Agustsson and Timofte, NTIRE 2017): unpack DIV2K_train_HR, DIV2K_valid_HR and "
-    "the LR folders DIV2K_train_LR_bicubic and DIV2K_valid_LR_bicubic beside each other, and give their place"
+    "DIV2K is to be had from its authors (Agustsson and Timofte, NTIRE 2017): unpack DIV2K_train_HR, DIV2K_valid_HR "
+    "and the LR folders DIV2K_train_LR_bicubic and DIV2K_valid_LR_bicubic beside each other, and give their place"
 )
 
 
