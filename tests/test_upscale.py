@@ -8,14 +8,17 @@ import pytest
 from PIL import Image
 from test_evaluate_command import make_checkpoint
 
+from esr_ray.config.load import check_config
 from esr_ray.data.resize import upscale as bicubic
 from esr_ray.inference import enlarge as enlarge_module
 from esr_ray.inference.enlarge import enlarge, enlarge_by
 from esr_ray.inference.load import load_network
 from esr_ray.inference.predictor import choose_predictor
 from esr_ray.networks.checkpoint import checkpoint_bytes
+from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import parameter_shapes
 from esr_ray.space.spec import NetworkSpec
+from esr_ray.tasks.make import network_spec
 from esr_ray.upscale.__main__ import main
 from esr_ray.upscale.picture import unbled
 
@@ -330,3 +333,21 @@ def test_networks_are_found_in_run_folders_too(tmp_path, capsys):
     source = saved(tmp_path / "p.png", smooth(12, 12))
     assert run(source, "--network", tmp_path) == 2
     assert "has 2 networks; give one of them" in capsys.readouterr().err
+
+
+def test_a_network_against_noise_keeps_the_size(tmp_path, capsys):
+    given = check_config(
+        {"task": {"name": "denoising"}, "data": {"hr": "unused"}, "space": {"base_channels": 8}}, "test"
+    )
+    spec = network_spec(("S_1_4_8", "C_1_4_4"), given)
+    parameters = initial_parameters(parameter_shapes(spec), 1, True)
+    path = tmp_path / "net.ckpt"
+    path.write_bytes(checkpoint_bytes(parameters, spec))
+    pixels = smooth(19, 27)
+    # It is its skip still: nothing is changed.
+    assert run(saved(tmp_path / "a.png", pixels), "--network", path, "-o", tmp_path / "b.png") == 0
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "b.png")), pixels)
+    assert run(tmp_path / "a.png", "--network", path, "-o", tmp_path / "c.png", "--scale", "2") == 2
+    assert "keeps the size of pictures" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="keeps the size of pictures: no scale 2"):
+        enlarge_by(pixels, 2, load_network(path, choose_predictor("auto", "CPU")))

@@ -73,6 +73,10 @@ def _upscale(options: argparse.Namespace) -> int:
     sources = find_pictures(options.inputs)
     network = load(options.network, options.kernels).loaded
     scale = options.scale or network.spec.scale
+    if network.spec.scale == 1 and scale > 1:
+        raise UserError(
+            f"--scale {scale}: {options.network} is for {network.task.title} and keeps the size of pictures"
+        )
     output = None if options.output is None else Path(options.output).expanduser()
     work = plan_targets(sources, output, scale, options.force)
     for one in work:

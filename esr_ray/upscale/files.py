@@ -48,7 +48,7 @@ def _is_picture(path: Path) -> bool:
 
 def plan_targets(sources: Sequence[Path], output: Path | None, scale: int, force: bool) -> list[Enlargement]:
     """Where each result goes: to `output`, a file for one picture, else a folder; without it beside the picture, with
-    the enlargement in its name.
+    the enlargement in its name (or that it is clean).
 
     Raises UserError where two would go to one file, where a file is there already and not to be replaced, and for an
     ending that is not known.
@@ -58,7 +58,7 @@ def plan_targets(sources: Sequence[Path], output: Path | None, scale: int, force
     for source in sources:
         ending = source.suffix if source.suffix.lower() in FORMATS else ".png"
         if output is None:
-            target = source.with_name(f"{source.stem}_x{scale}{ending}")
+            target = source.with_name(f"{source.stem}_{f'x{scale}' if scale > 1 else 'clean'}{ending}")
         elif into_file:
             target = output
         else:
