@@ -71,7 +71,10 @@ def enlarge_by(
     progress: Callable[[float], None] = lambda part: None,
 ) -> U8:
     """As `enlarge`, by any factor: a network is used again until the picture is large enough, and what is too large
-    then is made smaller by Lanczos' filter. Raises ValueError for a network that keeps the size, where it is to change."""
+    then is made smaller by Lanczos' filter.
+
+    Raises ValueError as `enlarge` does, and for a network that keeps the size, where that is to change.
+    """
     if network.spec.scale == 1 and scale != 1:
         raise ValueError(f"a network for {network.task.title} keeps the size of pictures: no scale {scale}")
     wanted = (scale * picture.shape[0], scale * picture.shape[1])
