@@ -28,4 +28,4 @@ def test_demo_beats_bicubic_by_0_8_db_on_pictures_that_nothing_has_seen(tmp_path
     result = json.loads((tmp_path / "demo" / "result.json").read_text())
     (report,) = result["full_training"]["sets"]
     assert report["name"] == "test"
-    assert report["network"]["psnr_y"] >= report["bicubic"]["psnr_y"] + 0.8
+    assert report["network"]["psnr_y"] >= report["baseline"]["psnr_y"] + 0.8

@@ -178,8 +178,8 @@ def test_the_gradient_of_each_tensor_is_that_of_finite_differences(double, spec,
     batch, height, width = size
     shapes = parameter_shapes(spec)
     parameters = flat(random_weights(shapes, rng).values())
-    x = rng.random((batch, 3, height, width))
-    dy = rng.standard_normal((batch, 3, spec.scale * height, spec.scale * width))
+    x = rng.random((batch, spec.in_channels, height, width))
+    dy = rng.standard_normal((batch, spec.out_channels, spec.scale * height, spec.scale * width))
     description = describe(spec)
     _, workspace = double.forward(description, parameters, x)
     gradient = double.backward(description, parameters, x, workspace, dy)
@@ -228,8 +228,8 @@ def test_the_installed_build_computes_in_float32_what_the_double_one_does(double
     batch, height, width = size
     shapes = parameter_shapes(spec)
     parameters = flat(random_weights(shapes, rng).values()).astype(np.float32)
-    x = rng.random((batch, 3, height, width)).astype(np.float32)
-    dy = rng.standard_normal((batch, 3, spec.scale * height, spec.scale * width)).astype(np.float32)
+    x = rng.random((batch, spec.in_channels, height, width)).astype(np.float32)
+    dy = rng.standard_normal((batch, spec.out_channels, spec.scale * height, spec.scale * width)).astype(np.float32)
     description = describe(spec)
 
     def compute(library, parameters):

@@ -210,7 +210,7 @@ def test_the_winner_is_trained_reported_and_saved(home: Path, search: Callable[.
     (reported,) = of_kind(folder, "reported")
     (report,) = reported["sets"]
     assert len(report["pictures"]) == 3
-    assert report["bicubic"]["psnr_y"] == pytest.approx(32.52, abs=0.01)
+    assert report["baseline"]["psnr_y"] == pytest.approx(32.52, abs=0.01)
     assert "astronaut" in command.output()
 
     from esr_ray.networks.checkpoint import load_checkpoint
