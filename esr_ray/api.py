@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -15,7 +16,7 @@ from esr_ray.inference.find import only_network
 from esr_ray.inference.load import Loaded, load_network
 from esr_ray.inference.predictor import choose_predictor
 from esr_ray.space.counts import spec_cost
-from esr_ray.upscale.picture import each, picture_of, to_image
+from esr_ray.upscale.picture import Opened, each, picture_of, to_image
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -72,19 +73,17 @@ class Network:
         `workers` (all cores); `progress` is told the part that is done, from 0 to 1. Raises ValueError for another kind
         of array, and where the network's output is not finite.
         """
-
-        def make(colour: U8) -> U8:
-            return enlarge_by(colour, scale or self.scale, self.loaded, workers, progress)
-
+        make = partial(enlarge_by, scale=scale or self.scale, network=self.loaded, workers=workers)
         if not isinstance(picture, np.ndarray):
-            return to_image(each(picture_of(picture, "the picture"), make))
+            return to_image(each(picture_of(picture, "the picture"), make, progress))
         if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or picture.shape[2:] not in ((), (3,)):
             raise ValueError(f"a picture is uint8 (h, w, 3) or (h, w), not {picture.dtype} {picture.shape}")
         if 0 in picture.shape:
             raise ValueError(f"a picture of {picture.shape} has no pixels")
         if picture.ndim == 3:
-            return make(picture)
-        return make(np.repeat(picture[..., None], 3, axis=2)).mean(2).round().astype(np.uint8)
+            return make(picture, progress=progress)
+        grey = Opened(np.repeat(picture[..., None], 3, axis=2), None, True)
+        return each(grey, make, progress).colour[..., 0]
 
 
 def load(network: str | Path, kernels: str = "auto") -> Network:

@@ -92,8 +92,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _evaluate(options: argparse.Namespace) -> int:
     paths, reference = _reference(options)
-    sources = distinct([source for path in paths for source in find_networks(path)])
-    task = _task(sources, options.scale)
+    found = [source for path in paths for source in find_networks(path)]
+    task = _task(found, options.scale)
+    sources = distinct(found, [one.name for one in task.baselines])
     scale = task.scale
     sets = _sets(options, scale)
     for file, one in reference:

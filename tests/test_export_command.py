@@ -11,6 +11,7 @@ from esr_ray.config.load import check_config
 from esr_ray.export import __main__ as command
 from esr_ray.export.__main__ import main
 from esr_ray.inference.predictor import choose_predictor
+from esr_ray.metrics import RGB_FROM_YCBCR
 from esr_ray.networks.checkpoint import checkpoint_bytes, load_checkpoint
 from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import parameter_shapes
@@ -68,6 +69,23 @@ def test_a_file_that_differs_from_the_network_is_not_written(tmp_path, capsys, m
     assert not (tmp_path / "net.onnx").exists()
 
 
+@pytest.mark.parametrize("half", [False, True])
+def test_what_takes_rgb_is_compared_as_it_is_written(tmp_path, capsys, monkeypatch, half):
+    pytest.importorskip("onnxruntime")
+    given = check_config(
+        {"task": {"colour": "luminance"}, "data": {"hr": "unused"}, "space": {"base_channels": 8}}, "test"
+    )
+    checkpoint = make_checkpoint(tmp_path / "net.ckpt", network_spec(("S_1_4_8",), given))
+    options = ["--onnx", tmp_path / "net.onnx", "--rgb", *(["--half"] if half else [])]
+    assert run(checkpoint, *options) == 0
+    (tmp_path / "net.onnx").unlink()
+    # With other colours around the network the file is refused.
+    monkeypatch.setattr("esr_ray.export.onnx.RGB_FROM_YCBCR", 0.8 * RGB_FROM_YCBCR)
+    assert run(checkpoint, *options) == 2
+    assert "differs from the network" in capsys.readouterr().err
+    assert not (tmp_path / "net.onnx").exists()
+
+
 def test_a_card_says_what_is_known_of_a_network(tmp_path):
     checkpoint = make_checkpoint(tmp_path / "net.ckpt")
     assert run(checkpoint, "--card", tmp_path / "card") == 0
@@ -117,6 +135,7 @@ def test_what_is_wrong_is_one_line(tmp_path, capsys):
     assert "no such checkpoint" in refused(tmp_path / "none.ckpt", "--card", tmp_path / "card")
     assert "ends in .onnx" in refused(checkpoint, "--onnx", tmp_path / "net.bin")
     assert "write HEIGHTxWIDTH" in refused(checkpoint, "--mindir", tmp_path / "a.mindir", "--size", "large")
+    assert "give --onnx FILE too" in refused(checkpoint, "--card", tmp_path / "card", "--half")
     assert "takes 3 channels already" in refused(checkpoint, "--onnx", tmp_path / "a.onnx", "--rgb")
     (tmp_path / "file").touch()
     assert "cannot be made" in refused(checkpoint, "--onnx", tmp_path / "file" / "a.onnx")

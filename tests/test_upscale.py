@@ -2,6 +2,7 @@
 
 import io
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -232,6 +233,10 @@ def test_compare_splits_the_picture(tmp_path, network):
     np.testing.assert_array_equal(split[:, :14], bicubic(pixels, 2)[:, :14])
     np.testing.assert_array_equal(split[:, 18:], np.asarray(Image.open(tmp_path / "a_x2.png"))[:, 18:])
     assert (split[:, 16] == 255).all()
+    # A comparison is a result too: it is not replaced unasked.
+    (tmp_path / "a_x2.png").unlink()
+    assert run(tmp_path / "a.png", "--network", network, "--compare") == 2
+    assert not (tmp_path / "a_x2.png").exists()
 
 
 def test_what_is_wrong_is_one_line(tmp_path, network, capsys):
@@ -275,7 +280,7 @@ def test_an_interruption_leaves_no_half_file(tmp_path, network, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(enlarge_module, "spans", interrupt)
+    monkeypatch.setattr(enlarge_module, "tiles", interrupt)
     assert run(source, "--network", network) == 130
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "net.ckpt"]
 
@@ -351,3 +356,21 @@ def test_a_network_against_noise_keeps_the_size(tmp_path, capsys):
     assert "keeps the size of pictures" in capsys.readouterr().err
     with pytest.raises(ValueError, match="keeps the size of pictures: no scale 2"):
         enlarge_by(pixels, 2, load_network(path, choose_predictor("auto", "CPU")))
+
+
+def test_a_network_of_a_later_version_is_named_in_one_line(tmp_path, capsys):
+    parameters = {name: np.zeros(shape, np.float32) for name, shape in parameter_shapes(SPEC).items()}
+    source = saved(tmp_path / "a.png", smooth(8, 8))
+    path = tmp_path / "net.ckpt"
+    path.write_bytes(checkpoint_bytes(parameters, replace(SPEC, task='{"name": "colouring"}')))
+    assert run(source, "--network", path) == 2
+    assert "is for a task that this version of esr_ray does not know" in capsys.readouterr().err
+
+    class Later:
+        def to_json(self):
+            return SPEC.to_json()[:-1] + ', "later": 1}'
+
+    path.write_bytes(checkpoint_bytes(parameters, Later()))
+    assert run(source, "--network", path) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert "names a network that this version of esr_ray does not know" in line

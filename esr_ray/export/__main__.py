@@ -13,12 +13,12 @@ from pathlib import Path
 from esr_ray.command import run_command
 from esr_ray.errors import UserError
 from esr_ray.export.card import card_markdown, describe_network
-from esr_ray.export.check import check_same, run_onnx
+from esr_ray.export.check import LIMITS_OF_LUMINANCE, check_same, run_onnx, seen_as_luminance
 from esr_ray.export.mindir import run_mindir, write_mindir
 from esr_ray.export.onnx import to_onnx
 from esr_ray.inference.files import prepare_file, write_file
 from esr_ray.inference.find import only_network
-from esr_ray.inference.load import load_network
+from esr_ray.inference.load import ready_network
 from esr_ray.inference.predictor import choose_predictor
 from esr_ray.networks.checkpoint import load_checkpoint
 from esr_ray.networks.target import use_target
@@ -63,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
 def _export(options: argparse.Namespace) -> int:
     if not (options.onnx or options.mindir or options.card):
         raise UserError("give what to write: --onnx FILE, --mindir FILE or --card DIR; see --help")
+    if (options.half or options.rgb) and not options.onnx:
+        raise UserError("--half and --rgb are of an ONNX file: give --onnx FILE too")
     size = _size(options.size)
     source = only_network(Path(options.network).expanduser())
     places = {name: Path(getattr(options, name)).expanduser() for name in ("onnx", "mindir") if getattr(options, name)}
@@ -71,15 +73,17 @@ def _export(options: argparse.Namespace) -> int:
             raise UserError(f"--{name} {path}: give a name that ends in .{name}")
         prepare_file(path)
     use_target("CPU", "graph")
-    network = load_network(source.path, choose_predictor("auto", "CPU"))
     parameters, spec = load_checkpoint(source.path)
+    network = ready_network(parameters, spec, choose_predictor("auto", "CPU"), str(source.path))
     if options.rgb and spec.in_channels != 1:
         raise UserError(f"--rgb: {source.path} takes {spec.in_channels} channels already; leave it out")
     if "onnx" in places:
         content = to_onnx(spec, parameters, options.rgb, options.half).SerializeToString()
-        # With colours around it there is no network to compare with: what is within is compared.
-        inner = to_onnx(spec, parameters, False, options.half).SerializeToString() if options.rgb else content
-        worst = check_same(network, run_onnx(inner), str(places["onnx"]), options.half)
+        run, what = run_onnx(content), str(places["onnx"])
+        if options.rgb:
+            worst = check_same(network, seen_as_luminance(run), what, options.half, limits=LIMITS_OF_LUMINANCE)
+        else:
+            worst = check_same(network, run, what, options.half)
         write_file(places["onnx"], content)
         print(f"{places['onnx']}: {len(content) / 1e3:,.0f} KB, differs by at most {worst:.1e} in onnxruntime")
     if "mindir" in places:

@@ -64,6 +64,7 @@ def _of_run(folder: RunFolder, label: str) -> dict[str, Any]:
         content["report"] = {
             "protocol": protocol(make_task(config.task)),
             "baseline": reported.baseline,
+            "judged_by": reported.by,
             "sets": [
                 {"name": part["name"], "network": part["network"], "baseline": baseline_of(part)}
                 for part in reported.sets
@@ -90,7 +91,8 @@ def card_markdown(content: Mapping[str, Any]) -> str:
         f"| made by | esr_ray {content['esr_ray']} |",
     ]
     if "data" in content:
-        lines.append(f"| trained on | {content['data']['hr']} |")
+        data = content["data"]
+        lines.append(f"| trained on | {data['hr'] or data['train']['hr']} |")
     if "training" in content:
         training = content["training"]
         size = f"batches of {training['batch_size']} crops of {training['crop_size']}"
@@ -102,10 +104,12 @@ def card_markdown(content: Mapping[str, Any]) -> str:
     if "report" in content:
         report = content["report"]
         lines += ["", f"Measured: {report['protocol']}.", ""]
-        lines += [f"| set | PSNR-Y | SSIM-Y | {report['baseline']} PSNR-Y |", "|---|---|---|---|"]
+        figure = report["judged_by"]
+        psnr = "PSNR-Y" if figure == "psnr_y" else "PSNR-RGB"
+        lines += [f"| set | {psnr} | SSIM-Y | {report['baseline']} {psnr} |", "|---|---|---|---|"]
         for part in report["sets"]:
             ours, without = part["network"], part["baseline"]
-            lines.append(f"| {part['name']} | {ours['psnr_y']:.2f} | {ours['ssim_y']:.4f} | {without['psnr_y']:.2f} |")
+            lines.append(f"| {part['name']} | {ours[figure]:.2f} | {ours['ssim_y']:.4f} | {without[figure]:.2f} |")
     lines += ["", "Pictures are float32 in [0, 1], (batch, channels, height, width); the output is not clipped."]
     if content["files"]:
         lines += ["", "Files: " + ", ".join(content["files"]) + "."]

@@ -1,4 +1,4 @@
-"""A picture through a network: in tiles, on all cores, into 8-bit pixels; memory does not grow with what is between."""
+"""A picture through a network: in tiles, on all cores; only the 8-bit pixels of the result grow with it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import numpy as np
 from PIL import Image
 
 from esr_ray.inference.load import Loaded
-from esr_ray.inference.tiles import SIDE, Span, spans
-from esr_ray.space.layers import reach_of
-from esr_ray.space.spec import network_layers
+from esr_ray.inference.tiles import SIDE, Span, tiles
 from esr_ray.tasks.task import U8
 
 COLOURS = 2
@@ -34,12 +32,6 @@ def enlarge(
     """
     scale, task = network.spec.scale, network.task
     height, width = picture.shape[:2]
-    try:
-        reach = max(COLOURS, reach_of(network_layers(network.spec)))
-    except ValueError:
-        # Of a user's block nobody knows: the picture is predicted whole.
-        reach = max(height, width)
-    tiles = [(down, right) for down in spans(height, reach, side) for right in spans(width, reach, side)]
     output = np.empty((scale * height, scale * width, 3), np.uint8)
 
     def make(down: Span, right: Span) -> int:
@@ -52,7 +44,7 @@ def enlarge(
     workers = 1 if network.predictor.kernels == "plain" else workers or len(os.sched_getaffinity(0))
     done = 0
     with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(make, *tile) for tile in tiles]
+        futures = [pool.submit(make, *tile) for tile in tiles(network.spec, height, width, side, COLOURS)]
         try:
             for future in as_completed(futures):
                 done += future.result()

@@ -59,11 +59,11 @@ def only_network(path: Path) -> Source:
     return found[0]
 
 
-def distinct(sources: Sequence[Source]) -> list[Source]:
-    """Each checkpoint once, and where two have one name, as many of their folders before it as tell them apart."""
+def distinct(sources: Sequence[Source], taken: Sequence[str]) -> list[Source]:
+    """Each checkpoint once, and where two have one name, or one that is `taken`, as many of their folders before it as
+    tell them apart."""
     files = {source.path.absolute(): source for source in sources}
-    # Names of baselines are taken.
-    names = ["bicubic", "noisy", "non-local means", "Malvar", "bilinear", *(source.name for source in files.values())]
+    names = [*taken, *(source.name for source in files.values())]
     alike = [path for path, source in files.items() if names.count(source.name) > 1]
     depth = 2
     while len({path.parts[-depth:] for path in alike}) < len(alike):

@@ -48,6 +48,9 @@ def ready_network(
     """The network of parameters. Raises UserError as `load_network` does."""
     try:
         task = task_of(spec)
+    except UserError as error:
+        raise UserError(f"{origin}: {error}") from None
+    try:
         predictor = Tiled(make(spec, parameters), spec)
     except UserError as error:
         raise UserError(

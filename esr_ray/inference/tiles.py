@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,45 +57,45 @@ def spans(length: int, reach: int, side: int = SIDE) -> list[Span]:
     return found
 
 
+def tiles(spec: NetworkSpec, height: int, width: int, side: int = SIDE, least: int = 0) -> list[tuple[Span, Span]]:
+    """The rows and columns of a picture's tiles, which overlap by what the network sees, and `least` pixels at least.
+
+    One tile where the picture fits, and where nobody knows what a network sees: that of a user's block.
+    """
+    try:
+        reach = max(least, reach_of(network_layers(spec)))
+    except ValueError:
+        reach = max(height, width)
+    return [(down, right) for down in spans(height, reach, side) for right in spans(width, reach, side)]
+
+
 class Tiled:
     """A `Predictor` that predicts what is larger than a tile in tiles, one after the other."""
 
     def __init__(self, predictor: Predictor, spec: NetworkSpec, side: int = SIDE) -> None:
-        self.predictor, self.scale = predictor, spec.scale
+        self.predictor, self.spec, self.side = predictor, spec, side
         self.kernels = predictor.kernels
-        self.reach: int | None
-        try:
-            self.reach = reach_of(network_layers(spec))
-        except ValueError:
-            # Of a user's block nobody knows: the picture is predicted whole.
-            self.reach = None
-        self.side = side
 
     def compile_predict(self, lr: np.ndarray) -> None:
-        for part in {part.shape: part for part, _, _ in self._tiles(lr)}.values():
+        parts = (self._part(lr, *tile) for tile in self._tiles(lr))
+        for part in {part.shape: part for part in parts}.values():
             self.predictor.compile_predict(np.ascontiguousarray(part))
 
     def predict(self, lr: np.ndarray) -> np.ndarray:
-        output: np.ndarray | None = None
-        height, width = lr.shape[2:]
-        for part, down, right in self._tiles(lr):
-            made = self.predictor.predict(np.ascontiguousarray(part))
-            if part is lr:
-                return made
-            if output is None:
-                shape = lr.shape[0], made.shape[1], self.scale * height, self.scale * width
-                output = np.empty(shape, made.dtype)
-            rows, columns = down.kept(self.scale), right.kept(self.scale)
-            output[:, :, rows, columns] = made[:, :, down.within(self.scale), right.within(self.scale)]
-        assert output is not None, "a picture has at least one tile"
+        found = self._tiles(lr)
+        if len(found) == 1:
+            return self.predictor.predict(lr)
+        scale, (batch, _, height, width) = self.spec.scale, lr.shape
+        output = np.empty((batch, self.spec.out_channels, scale * height, scale * width), np.float32)
+        for down, right in found:
+            made = self.predictor.predict(np.ascontiguousarray(self._part(lr, down, right)))
+            output[:, :, down.kept(scale), right.kept(scale)] = made[:, :, down.within(scale), right.within(scale)]
         return output
 
-    def _tiles(self, lr: np.ndarray) -> Iterator[tuple[np.ndarray, Span, Span]]:
+    def _tiles(self, lr: np.ndarray) -> list[tuple[Span, Span]]:
         height, width = lr.shape[2:]
-        if self.reach is None or max(height, width) <= self.side:
-            whole = Span(0, height, 0, height), Span(0, width, 0, width)
-            yield lr, *whole
-            return
-        for down in spans(height, self.reach, self.side):
-            for right in spans(width, self.reach, self.side):
-                yield lr[:, :, down.start : down.end, right.start : right.end], down, right
+        return tiles(self.spec, height, width, self.side)
+
+    @staticmethod
+    def _part(lr: np.ndarray, down: Span, right: Span) -> np.ndarray:
+        return lr[:, :, down.start : down.end, right.start : right.end]

@@ -51,4 +51,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, np.ndarray], NetworkSpec]:
     spec = content.pop(_SPEC_KEY, None)
     if spec is None:
         raise UserError(f"{path}: was not written by esr_ray: it does not say which network it belongs to")
-    return {name: value.asnumpy() for name, value in content.items()}, spec_from_json(str(spec))
+    try:
+        known = spec_from_json(str(spec))
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: names a network that this version of esr_ray does not know: {spec}") from None
+    return {name: value.asnumpy() for name, value in content.items()}, known

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import correlate
 
-from esr_ray.tasks.pixels import as_picture, as_rgb
-from esr_ray.tasks.task import F32, U8, Baseline, Draw, Task
+from esr_ray.tasks.pixels import as_picture, as_rgb, completed
+from esr_ray.tasks.task import F32, Baseline, Task
 
 PATTERNS = {
     "RGGB": ((0, 0), (0, 1), (1, 0), (1, 1)),
@@ -43,21 +43,13 @@ def demosaicking(settings: dict[str, Any], pattern: str) -> Task:
             Baseline("bilinear", lambda pair: as_picture(bilinear(as_rgb(pair.hr), pattern))),
         ),
         # After the crop was turned: the pattern stays as it is.
-        prepare=lambda lr, hr, draw: _batch(lr, hr, draw, packed),
+        prepare=lambda lr, hr, draw: (np.stack([packed(crop) for crop in hr]), hr),
         degraded=lambda pair: packed(as_rgb(pair.hr)),
         given=lambda picture: packed(as_rgb(picture)),
-        complete=_complete,
+        complete=completed,
         shown=lambda pair: as_picture(_seen(as_rgb(pair.hr), pattern)[0]),
         input_name="mosaic",
     )
-
-
-def _batch(lr: F32, hr: F32, draw: Draw, packed: Any) -> tuple[F32, F32]:
-    return np.stack([packed(crop) for crop in hr]), hr
-
-
-def _complete(output: F32, picture: U8) -> U8:
-    return as_picture(output)
 
 
 def _packed(rgb: F32, pattern: str) -> F32:

@@ -10,7 +10,7 @@ from scipy.special import ndtri
 
 from esr_ray.data.crops import PicturePair
 from esr_ray.randomness import uniform
-from esr_ray.tasks.pixels import as_picture, as_rgb
+from esr_ray.tasks.pixels import as_picture, as_rgb, completed
 from esr_ray.tasks.task import F32, U8, Baseline, Draw, Task
 
 LEAST = 2.0**-54
@@ -50,7 +50,7 @@ def denoising(settings: dict[str, Any], sigma: tuple[float, float], clip: bool) 
         prepare=prepare,
         degraded=degraded,
         given=as_rgb,
-        complete=_complete,
+        complete=completed,
         shown=lambda pair: as_picture(degraded(pair)),
         input_name="noisy",
     )
@@ -64,10 +64,6 @@ def _noisy(clean: F32, seed: int, purpose: str, *index: int, sigma: tuple[float,
     noise = ndtri(np.maximum(drawn[1:], LEAST)).reshape(clean.shape)
     found = (clean + spread * noise).astype(np.float32)
     return np.clip(found, 0, 1) if clip else found
-
-
-def _complete(output: F32, picture: U8) -> U8:
-    return as_picture(output)
 
 
 def spread_of_noise(noisy: F32) -> float:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
 from esr_ray.config.schema import Config, TaskConfig
+from esr_ray.errors import UserError
 from esr_ray.space.space import Space, make_space
 from esr_ray.space.spec import NetworkSpec
 from esr_ray.tasks.demosaicking import demosaicking
@@ -31,8 +34,11 @@ def space_of(config: Config) -> Space:
 
 
 def task_of(spec: NetworkSpec) -> Task:
-    """What a network is for. Raises ValueError where its settings are not of a task that is known."""
-    return make_task(TaskConfig.model_validate_json(spec.task or json.dumps({"scale": spec.scale})))
+    """What a network is for. Raises UserError where its settings are not of a task that is known."""
+    try:
+        return make_task(TaskConfig.model_validate_json(spec.task or json.dumps({"scale": spec.scale})))
+    except ValidationError:
+        raise UserError(f"it is for a task that this version of esr_ray does not know: {spec.task}") from None
 
 
 def network_spec(arch: Sequence[str], config: Config) -> NetworkSpec:

@@ -10,7 +10,7 @@ import numpy as np
 from esr_ray.data.crops import PicturePair
 from esr_ray.data.resize import upscale
 from esr_ray.metrics import from_ycbcr, to_ycbcr
-from esr_ray.tasks.pixels import as_picture, as_rgb
+from esr_ray.tasks.pixels import as_picture, as_rgb, completed
 from esr_ray.tasks.task import F32, U8, Baseline, Draw, Task
 
 
@@ -34,7 +34,7 @@ def super_resolution(settings: dict[str, Any], scale: int, colour: str) -> Task:
         prepare=_both_luminance if of_luminance else _as_they_are,
         degraded=lambda pair: given(pair.lr),
         given=given,
-        complete=partial(_with_colours, scale=scale) if of_luminance else _of_rgb,
+        complete=partial(_with_colours, scale=scale) if of_luminance else completed,
         shown=_small,
         input_name="LR",
     )
@@ -50,10 +50,6 @@ def _both_luminance(lr: F32, hr: F32, draw: Draw) -> tuple[F32, F32]:
 
 def _luminance(picture: U8) -> F32:
     return to_ycbcr(as_rgb(picture), axis=0)[:1]
-
-
-def _of_rgb(output: F32, picture: U8) -> U8:
-    return as_picture(output)
 
 
 def _with_colours(output: F32, picture: U8, scale: int) -> U8:

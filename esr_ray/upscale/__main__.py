@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -20,7 +20,6 @@ from esr_ray.errors import UserError
 from esr_ray.inference.enlarge import enlarge_by
 from esr_ray.inference.files import prepare_file, write_file
 from esr_ray.inference.load import Loaded
-from esr_ray.tasks.task import U8
 from esr_ray.upscale.compare import split_picture
 from esr_ray.upscale.files import Enlargement, find_pictures, plan_targets
 from esr_ray.upscale.picture import FORMATS, Opened, each, encode, lost, open_picture
@@ -78,7 +77,7 @@ def _upscale(options: argparse.Namespace) -> int:
             f"--scale {scale}: {options.network} is for {network.task.title} and keeps the size of pictures"
         )
     output = None if options.output is None else Path(options.output).expanduser()
-    work = plan_targets(sources, output, scale, options.force)
+    work = plan_targets(sources, output, scale, options.force, options.compare)
     for one in work:
         prepare_file(one.target)
     way = _Way(network, scale, options.workers, options.first_frame, options.compare)
@@ -125,22 +124,14 @@ def _enlarge(work: Enlargement, way: _Way, progress: Callable[[float], None]) ->
     notes = [*opened.notes]
     if (missing := lost(opened, kind)) is not None:
         notes.append(missing)
-    passes = itertools.count()
-
-    def make(picture: U8) -> U8:
-        done = next(passes)
-        share = 1 / opened.passes
-        return enlarge_by(picture, way.scale, way.network, way.workers, lambda part: progress((done + part) * share))
-
     try:
-        made = each(opened, make)
+        made = each(opened, partial(enlarge_by, scale=way.scale, network=way.network, workers=way.workers), progress)
     except ValueError as error:
         raise UserError(f"{work.source}: the network made no picture of it ({error})") from None
     write_file(work.target, encode(made, kind))
     if way.compare:
-        place = work.target.with_name(f"{work.target.stem}_compare.png")
         split = split_picture(bicubic(opened.colour, way.scale), made.colour)
-        write_file(place, encode(Opened(split, None, False), "PNG"))
+        write_file(work.comparison, encode(Opened(split, None, False), "PNG"))
     progress(1.0)
     return notes
 

@@ -18,6 +18,11 @@ class Enlargement:
     source: Path
     target: Path
 
+    @property
+    def comparison(self) -> Path:
+        """Where the picture goes that compares it with bicubic."""
+        return self.target.with_name(f"{self.target.stem}_compare.png")
+
 
 def find_pictures(given: Sequence[str]) -> list[Path]:
     """Files, the pictures of folders (not of their subfolders), and what globs match, each once.
@@ -46,7 +51,9 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in FORMATS and not path.name.startswith(".") and path.is_file()
 
 
-def plan_targets(sources: Sequence[Path], output: Path | None, scale: int, force: bool) -> list[Enlargement]:
+def plan_targets(
+    sources: Sequence[Path], output: Path | None, scale: int, force: bool, compare: bool = False
+) -> list[Enlargement]:
     """Where each result goes: to `output`, a file for one picture, else a folder; without it beside the picture, with
     the enlargement in its name (or that it is clean).
 
@@ -64,11 +71,11 @@ def plan_targets(sources: Sequence[Path], output: Path | None, scale: int, force
         else:
             target = output / f"{source.stem}{ending}"
         tasks.append(Enlargement(source, target))
-    _check(tasks, output, force)
+    _check(tasks, output, force, compare)
     return tasks
 
 
-def _check(tasks: Sequence[Enlargement], output: Path | None, force: bool) -> None:
+def _check(tasks: Sequence[Enlargement], output: Path | None, force: bool, compare: bool) -> None:
     by_target: dict[Path, Path] = {}
     for task in tasks:
         if task.target.suffix.lower() not in FORMATS:
@@ -78,7 +85,8 @@ def _check(tasks: Sequence[Enlargement], output: Path | None, force: bool) -> No
             raise UserError(f"{other} and {task.source}: both would be written to {task.target}; enlarge one by itself")
         if task.target.exists() and task.target.samefile(task.source):
             raise UserError(f"{task.source}: would be replaced by its own result; give another -o")
-        if task.target.exists() and not force:
-            raise UserError(f"{task.target}: is there already; --force replaces it")
+        for path in (task.target, *([task.comparison] if compare else [])):
+            if path.exists() and not force:
+                raise UserError(f"{path}: is there already; --force replaces it")
     if output is not None and len(tasks) > 1 and output.exists() and not output.is_dir():
         raise UserError(f"{output}: is a file, and there are {len(tasks)} pictures; give a folder")

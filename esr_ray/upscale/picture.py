@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -56,11 +56,6 @@ class Opened:
     def flat(self) -> bool:
         """Whether it is equally transparent everywhere: nothing is to be made up then."""
         return self.alpha is None or bool(self.alpha.min() == self.alpha.max())
-
-    @property
-    def passes(self) -> int:
-        """Pictures that go through a network for it: transparency is one of its own."""
-        return 1 if self.flat else 2
 
 
 def open_picture(path: Path, first_frame: bool = False) -> Opened:
@@ -142,16 +137,27 @@ def _describing(exif: Image.Exif) -> bytes | None:
     return found.tobytes() if len(found) or any(found.get_ifd(part) for part in _PARTS) else None
 
 
-def each(opened: Opened, make: Callable[[U8], U8]) -> Opened:
+class Maker(Protocol):
+    """What is done to a picture, RGB; it tells how much of it is done, from 0 to 1."""
+
+    def __call__(self, picture: U8, *, progress: Callable[[float], None]) -> U8: ...
+
+
+def each(opened: Opened, make: Maker, progress: Callable[[float], None] = lambda part: None) -> Opened:
     """The picture with its colours, and its transparency as a picture of its own, put through `make`."""
     colour = opened.colour if opened.alpha is None else unbled(opened.colour, opened.alpha)
-    made = make(colour)
+    passes = 1 if opened.flat else 2
+    made = make(colour, progress=lambda part: progress(part / passes))
     if opened.grey:
         made = _grey(made)
     alpha = None
     if opened.alpha is not None:
         spread = np.repeat(opened.alpha[..., None], 3, axis=2)
-        alpha = np.full(made.shape[:2], opened.alpha[0, 0]) if opened.flat else _grey(make(spread))[..., 0]
+        alpha = (
+            np.full(made.shape[:2], opened.alpha[0, 0])
+            if opened.flat
+            else _grey(make(spread, progress=lambda part: progress((1 + part) / 2)))[..., 0]
+        )
     return replace(opened, colour=made, alpha=alpha)
 
 
