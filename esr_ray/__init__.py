@@ -6,10 +6,33 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from esr_ray.api import Network, UserError, load
+    from esr_ray.api import (
+        FrontRow,
+        Network,
+        RunResult,
+        SetReport,
+        Status,
+        TrainedNetwork,
+        UserError,
+        load,
+        search_networks,
+        train_networks,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["Network", "UserError", "__version__", "load"]
+__all__ = [
+    "FrontRow",
+    "Network",
+    "RunResult",
+    "SetReport",
+    "Status",
+    "TrainedNetwork",
+    "UserError",
+    "__version__",
+    "load",
+    "search_networks",
+    "train_networks",
+]
 
 # oneDNN reads this when MindSpore loads it. Without it MindSpore's 3x3 convolution falls to reference code, 50 times
 # slower, on CPUs with AVX-512. It is set here because every process of ours imports this package before MindSpore.
@@ -18,7 +41,7 @@ os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 def __getattr__(name: str) -> object:
     # Imported when it is asked for: the package itself is imported in no time.
-    if name in ("Network", "UserError", "load"):
+    if name in __all__:
         from esr_ray import api
 
         return getattr(api, name)

@@ -1,24 +1,24 @@
-"""What the commands share: options, exit statuses, and running an experiment to its report."""
+"""What the commands share: parsers, exit statuses, and running an experiment to its report."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from esr_ray.config.load import check_config, load_config, with_overrides
-from esr_ray.config.paths import absolute_paths
-from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
-from esr_ray.runs.folder import RunFolder, check_same_experiment, stored_config
+from esr_ray.runs.folder import RunFolder
 from esr_ray.runs.record import read_history
 from esr_ray.runs.result import report_rows
 from esr_ray.tables import report_table
 from esr_ray.tasks.make import make_task
 from esr_ray.view import print_line, watching
+
+if TYPE_CHECKING:
+    from esr_ray.api.planned import Planned
 
 
 def run_command(command: Callable[[], int]) -> int:
@@ -31,6 +31,16 @@ def run_command(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def make_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """The parser of `python -m esr_ray.COMMAND`; the epilog is printed as it is."""
+    return argparse.ArgumentParser(
+        prog=f"python -m esr_ray.{command}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -51,94 +61,60 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_config(path: str, overrides: list[str]) -> Config:
-    """A checked configuration with absolute paths; warnings are printed."""
-    loaded = load_config(path, overrides)
-    for warning in loaded.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    return absolute_paths(loaded.config)
+def print_warning(warning: str) -> None:
+    """What is said of a configuration and stops nothing."""
+    print(f"warning: {warning}", file=sys.stderr)
 
 
-def resumed(run_dir: str, given: Config | None, overrides: list[str]) -> tuple[Config, RunFolder]:
-    """The configuration and folder of a run that goes on, with `given` in the place of what it had where that may be.
-
-    Raises UserError where it is no run, or `given` is of another one.
-    """
-    folder = RunFolder(Path(run_dir).absolute())
-    stored = stored_config(folder)
-    if given is None:
-        content = with_overrides(stored.model_dump(mode="json"), overrides)
-        given = absolute_paths(check_config(content, str(folder.config)))
-    check_same_experiment(stored, given, folder)
-    return given, folder
-
-
-def run_experiment(
-    config: Config, folder: RunFolder, options: argparse.Namespace, console: Console, retry_failed: bool = False
-) -> int:
-    """Check an experiment, run it on Ray, print its report; the exit status. Raises UserError."""
-    resume = options.resume is not None
-    remote = (options.address or "").startswith("ray://")
-    if remote and resume:
-        raise UserError(
-            "--resume with ray://: the run folder is on the cluster's head; resume there, with --address auto"
-        )
-    from esr_ray.plan import check_experiment
-
-    if options.dry_run:
-        _print_plan(config, folder, options, console)
+def run_planned(planned: Planned, address: str | None, dry_run: bool, console: Console) -> int:
+    """Run an experiment, show it, and print its report, or its plan; the exit status. Raises UserError."""
+    if dry_run:
+        _print_plan(planned, address, console)
         return 0
-    checked = check_experiment(config, folder, pictures_here=not remote, resume=resume)
-    # Ray is imported only once all that can be checked without it was.
-    from esr_ray.runtime.client import connection, follow, start_driver
-    from esr_ray.runtime.driver import DriverSetup
+    from esr_ray.api.experiment import run
 
-    print_line(console, f"run folder: {folder.path} (needs about {checked.needed_bytes / 1e6:,.0f} MB)")
-    nodes_may_join = options.address is not None
-    setup = DriverSetup(
-        str(folder.path), config, checked.blocks, resume, retry_failed, nodes_may_join, checked.search_notes
-    )
-    with connection(options.address), watching(console) as show:
-        outcome = follow(start_driver(setup), show)
+    with watching(console) as show:
+        result = run(planned, address, show)
+    remote = (address or "").startswith("ray://")
     # From elsewhere the user must be told where the results are.
-    place = f"\nrun folder: {outcome.folder} on {outcome.host}" if remote else ""
-    if outcome.kind == "error":
-        raise UserError(outcome.message + place)
-    if outcome.kind == "stopped":
-        print(outcome.message + place, file=sys.stderr)
+    place = f"\nrun folder: {result.folder} on {result.host}" if remote else ""
+    if not result.finished:
+        print(result.message + place, file=sys.stderr)
         return 130
     if not remote:
-        _print_report(folder, config, console)
-    print(outcome.message + place)
+        _print_report(planned, console)
+    print(result.message + place)
     return 0
 
 
-def _print_plan(config: Config, folder: RunFolder, options: argparse.Namespace, console: Console) -> None:
-    """The plan in words. Raises UserError for what is wrong; where it is the pictures alone, after the rest."""
+def _print_plan(planned: Planned, address: str | None, console: Console) -> None:
+    """The plan in words. Raises UserError for what is wrong; if it is the pictures alone, after the rest."""
     from esr_ray.plan import check_experiment
 
-    resume, remote = options.resume is not None, (options.address or "").startswith("ray://")
+    config, folder, resume = planned.config, planned.folder, planned.resume
+    remote = (address or "").startswith("ray://")
     missing = None
     try:
         checked = check_experiment(config, folder, pictures_here=not remote, resume=resume)
     except UserError as error:
         if remote:
             raise
-        # Raises again where it is not the pictures.
+        # Raises again if it is not the pictures.
         checked = check_experiment(config, folder, pictures_here=False, resume=resume)
         missing = error
     # Ray is imported only once all that can be checked without it was.
     from esr_ray.runtime.dry_run import print_plan
 
-    print_plan(checked, options.address, console)
+    print_plan(checked, address, console)
     if missing is not None:
         raise missing
 
 
-def _print_report(folder: RunFolder, config: Config, console: Console) -> None:
+def _print_report(planned: Planned, console: Console) -> None:
+    folder: RunFolder = planned.folder
     history = read_history(folder.journal)
     for label, reported in history.reported.items():
-        name = label if config.networks else None
+        name = label if planned.config.networks else None
         rows = report_rows(history, label)
-        console.print(report_table(rows, make_task(config.task), name, reported.baseline))
+        console.print(report_table(rows, make_task(planned.config.task), name, reported.baseline))
     print_line(console, f"results: {folder.path} (tensorboard --logdir {folder.tensorboard})")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 import sys
@@ -16,7 +15,7 @@ import numpy as np
 from rich.console import Console
 
 import esr_ray
-from esr_ray.command import run_command
+from esr_ray.command import make_parser, run_command
 from esr_ray.config.load import check_config
 from esr_ray.errors import UserError
 from esr_ray.native.build import NOTE, instruction_sets
@@ -48,12 +47,7 @@ class Report:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m esr_ray.doctor",
-        description="Say what this installation of esr_ray has and uses, and whether it works.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("doctor", "Say what this installation of esr_ray has and uses, and whether it works.", EPILOG)
     parser.add_argument(
         "--address",
         help="Ray cluster: auto, HOST:PORT or ray://HOST:PORT; without it Ray is started on this machine",

@@ -13,7 +13,7 @@ from rich.console import Console
 from esr_ray.command import run_command
 from esr_ray.config.load import check_config
 from esr_ray.config.reference_eval import EvalFile, check_scale, translate_eval
-from esr_ray.config.schema import TaskConfig
+from esr_ray.config.task import TaskConfig
 from esr_ray.data.crops import PicturePair, check_border
 from esr_ray.data.layouts import benchmark_pairs, benchmarks_in
 from esr_ray.data.sets import Pair, resolve_folder
@@ -201,7 +201,7 @@ def _measure(
     target = {"cpu": "CPU", "ascend": "Ascend"}[options.target]
     console = Console(stderr=True)
     # Before this process takes the device.
-    costs = [inference_cost(source.path, source.blocks, config, target, options.self_ensemble) for source in sources]
+    costs = [inference_cost(source, config, target, options.self_ensemble) for source in sources]
     for source, cost in zip(sources, costs, strict=True):
         if cost is None:
             print_line(console, f"{source.name}: latency and memory unknown: the process that measured them was killed")

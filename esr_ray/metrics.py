@@ -6,7 +6,7 @@ rounded; a network's output is clipped and rounded to 8 bits first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,20 +16,47 @@ from numpy.typing import NDArray
 U8 = NDArray[np.uint8]
 
 
+Score = Callable[[U8, U8], float]
+"""A user's own figure of an output and its original, both (H, W, 3): the higher the better."""
+
+
 @dataclass(frozen=True)
 class Quality:
-    """How close a picture (or a mean over pictures) comes to its original: PSNR in dB, SSIM at most 1. `by` names the
-    figure that networks are judged by."""
+    """How close a picture (or a mean over pictures) comes to its original: PSNR in dB, SSIM at most 1, and a user's
+    own score if there is one. `by` names the figure that networks are judged by."""
 
     psnr_y: float
     psnr_rgb: float
     ssim_y: float
     by: str = "psnr_y"
+    score: float | None = None
 
     @property
-    def psnr(self) -> float:
-        """That figure: PSNR on Y, or over R, G and B."""
-        return self.psnr_rgb if self.by == "psnr_rgb" else self.psnr_y
+    def fitness(self) -> float:
+        """That figure: PSNR on Y, PSNR over R, G and B, or the user's score."""
+        value: float = getattr(self, self.by)
+        return value
+
+
+@dataclass(frozen=True)
+class FigureName:
+    """What a figure is called, and its unit with a space before it."""
+
+    short: str
+    unit: str = ""
+
+    @property
+    def column(self) -> str:
+        """The head of a column, or of an axis."""
+        return f"{self.short},{self.unit}" if self.unit else self.short
+
+
+FIGURES = {
+    "psnr_y": FigureName("PSNR-Y", " dB"),
+    "psnr_rgb": FigureName("PSNR-RGB", " dB"),
+    "score": FigureName("score"),
+}
+"""Every figure that networks may be judged by."""
 
 
 def to_uint8(x: NDArray[np.floating[Any]]) -> U8:
@@ -110,10 +137,11 @@ MAX_PSNR = 100.0
 """What a picture that is reproduced exactly counts as, so that means and rankings stay finite."""
 
 
-def quality(sr: U8, hr: U8, border: int, by: str = "psnr_y") -> Quality:
+def quality(sr: U8, hr: U8, border: int, by: str = "psnr_y", score: Score | None = None) -> Quality:
     """Compare a network's picture with its original, both uint8 (H, W, 3); PSNR is MAX_PSNR at most."""
     psnr_y, psnr_rgb = (min(MAX_PSNR, psnr(sr, hr, border, luma)) for luma in (True, False))
-    return Quality(psnr_y, psnr_rgb, ssim(sr, hr, border, True), by)
+    own = None if score is None else score(*_cropped(sr, hr, border))
+    return Quality(psnr_y, psnr_rgb, ssim(sr, hr, border, True), by, own)
 
 
 def mean_quality(qualities: Sequence[Quality]) -> Quality:
@@ -123,7 +151,9 @@ def mean_quality(qualities: Sequence[Quality]) -> Quality:
     psnr_y, psnr_rgb, ssim_y = (
         float(np.mean([getattr(one, name) for one in qualities])) for name in ("psnr_y", "psnr_rgb", "ssim_y")
     )
-    return Quality(psnr_y, psnr_rgb, ssim_y, qualities[0].by)
+    scores = [one.score for one in qualities if one.score is not None]
+    score = float(np.mean(scores)) if scores else None
+    return Quality(psnr_y, psnr_rgb, ssim_y, qualities[0].by, score)
 
 
 def _cropped(a: U8, b: U8, border: int) -> tuple[U8, U8]:

@@ -11,16 +11,16 @@ from esr_ray.config.epochs import in_steps
 from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
 from esr_ray.randomness import generator
-from esr_ray.runs.folder import RunFolder, lock, stored_config
+from esr_ray.runs.folder import RunFolder, lock, stored_config, with_copies
 from esr_ray.runs.record import read_history
 from esr_ray.search.state import State
 from esr_ray.space.counts import spec_cost
 from esr_ray.space.reach import Reach, check_budget
 from esr_ray.space.sample import sample_genome
 from esr_ray.space.space import Space
-from esr_ray.space.user_block import BlockSource, load_user_block, read_blocks
 from esr_ray.tasks.make import network_spec, space_of
 from esr_ray.tasks.pictures import PicturePlan, open_benchmarks, open_pictures, plan_pictures
+from esr_ray.tasks.user_files import UserFile, load_paths, read_files
 from esr_ray.training.result import NOT_MEASURED
 
 LOCK_PATIENCE_S = 3.0
@@ -39,7 +39,7 @@ class Experiment:
     space: Space
     reach: Reach | None
     """None where networks are given: nothing is searched."""
-    blocks: tuple[BlockSource, ...]
+    files: tuple[UserFile, ...]
     pictures: PicturePlan | None
     """None where the pictures are on another machine."""
     search_notes: tuple[str, ...]
@@ -57,9 +57,8 @@ def check_experiment(config: Config, folder: RunFolder, pictures_here: bool, res
         _check_free(folder)
         if folder.journal.exists():
             state = read_history(folder.journal).state
-    sources = sorted(folder.blocks.glob("*.py")) if resume and folder.blocks.is_dir() else config.space.user_blocks
-    for path in sources:
-        load_user_block(path)
+    named = with_copies(config, folder) if resume else config
+    load_paths(named)
     space = space_of(config)
     reach = None
     search_notes: tuple[str, ...] = ()
@@ -81,8 +80,8 @@ def check_experiment(config: Config, folder: RunFolder, pictures_here: bool, res
         config, lengths = in_steps(config, len(opened.train))
         notes = (*pictures.notes, *opened.notes, *lengths)
         open_benchmarks(pictures)
-    blocks = read_blocks(sources)
-    return Experiment(config, folder, space, reach, blocks, pictures, search_notes, notes, needed)
+    files = read_files(named)
+    return Experiment(config, folder, space, reach, files, pictures, search_notes, notes, needed)
 
 
 def _founders(config: Config, space: Space, resume: bool) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from esr_ray.inference.result import Evaluated
+from esr_ray.metrics import FIGURES
 from esr_ray.tasks.task import Task
 
 
@@ -36,6 +37,7 @@ def to_markdown(results: Sequence[Evaluated], task: Task) -> str:
     head = ["network", "parameters", "mult-adds", "latency", "memory"]
     for part in results[0].sets:
         head += [f"{part.name} PSNR-Y / SSIM-Y", f"{part.name} PSNR-RGB / SSIM-RGB"]
+        head += [f"{part.name} score"] if part.pictures[0].score is not None else []
     rows = [head, ["---"] * len(head)] + [_row(one) for one in results]
     lines = [f"{task.title}, {protocol(task)}; mult-adds, latency and memory for an output of 1280x720", ""]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
@@ -54,7 +56,8 @@ def print_tables(results: Sequence[Evaluated], task: Task, console: Console) -> 
         console.print(size)
     for index, part in enumerate(results[0].sets):
         table = Table(title=f"{part.name} ({len(part.pictures)} pictures), {protocol(task)}")
-        for column in ("network", "PSNR-Y dB", "SSIM-Y", "PSNR-RGB dB", "SSIM-RGB"):
+        own = ["score"] if part.pictures[0].score is not None else []
+        for column in ("network", "PSNR-Y dB", "SSIM-Y", "PSNR-RGB dB", "SSIM-RGB", *own):
             table.add_column(column, justify="left" if column == "network" else "right")
         for one in results:
             mean = one.sets[index].mean
@@ -64,6 +67,7 @@ def print_tables(results: Sequence[Evaluated], task: Task, console: Console) -> 
                 f"{mean.ssim_y:.4f}",
                 f"{mean.psnr_rgb:.2f}",
                 f"{mean.ssim_rgb:.4f}",
+                *([f"{mean.score:.4f}"] if own else []),
             )
         console.print(table)
 
@@ -77,11 +81,12 @@ def report_table(
     """The trained network (`name`) beside the baseline, picture by picture; rows of
     `esr_ray.runs.result.report_rows`."""
     of = f"{name}, " if name else ""
-    channels = "Y channel (BT.601)" if task.judged_by == "psnr_y" else "R, G and B"
+    measured = {"psnr_y": "Y channel (BT.601)", "psnr_rgb": "R, G and B", "score": "the task's own score"}
+    channels, unit = measured[task.judged_by], FIGURES[task.judged_by].unit
     table = Table(title=f"{of}{task.title}, {channels}, border of {task.border} pixels cropped")
     for column in ("set", "picture"):
         table.add_column(column)
-    for column in (f"{baseline} dB", "network dB", "gain dB", f"{baseline} SSIM", "network SSIM"):
+    for column in (f"{baseline}{unit}", f"network{unit}", f"gain{unit}", f"{baseline} SSIM", "network SSIM"):
         table.add_column(column, justify="right")
     for part, picture, network, without in rows:
         ours, theirs = network[task.judged_by], without[task.judged_by]
@@ -109,4 +114,5 @@ def _row(one: Evaluated) -> list[str]:
         mean = part.mean
         row.append(f"{mean.psnr_y:.2f} / {mean.ssim_y:.4f}")
         row.append(f"{mean.psnr_rgb:.2f} / {mean.ssim_rgb:.4f}")
+        row += [f"{mean.score:.4f}"] if mean.score is not None else []
     return row

@@ -9,13 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from esr_ray.command import add_options, read_config, resumed, run_command, run_experiment
-from esr_ray.config.load import check_config, with_overrides
-from esr_ray.config.paths import absolute_paths
-from esr_ray.config.schema import Config
+from esr_ray.api.planned import new_training, resumed
+from esr_ray.command import add_options, make_parser, print_warning, run_command, run_planned
 from esr_ray.errors import UserError
-from esr_ray.runs.folder import new_folder
-from esr_ray.runs.searched import is_run, run_experiment_config, searched_networks
 
 EPILOG = """\
 examples:
@@ -40,11 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m esr_ray.train",
-        description="Train one or several networks in full, on all devices together, and report on them.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = make_parser(
+        "train", "Train one or several networks in full, on all devices together, and report on them.", EPILOG
     )
     parser.add_argument(
         "paths",
@@ -68,46 +61,18 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(options: argparse.Namespace, console: Console) -> int:
     files = [path for path in options.paths if Path(path).suffix in (".yml", ".yaml")]
-    sources = [Path(path) for path in options.paths if path not in files]
+    sources = [path for path in options.paths if path not in files]
     if len(files) > 1:
         raise UserError(f"{files[1]}: a second configuration; give one")
+    file = files[0] if files else None
     if options.resume is not None:
         if sources or options.arch:
             raise UserError("--resume goes on with the networks of that run; begin a new run for others")
-        changed = read_config(files[0], options.overrides) if files else None
-        config, folder = resumed(options.resume, changed, options.overrides)
-        return run_experiment(config, folder, options, console)
-    given = read_config(files[0], []) if files else None
-    if not sources and not options.arch and not (given and given.networks):
-        raise UserError("give a run folder, or --arch NAME,NAME,... with a configuration; see --help")
-    if options.best < 1:
-        raise UserError(f"--best {options.best}: must be 1 or more")
-    networks = [tuple(name.strip() for name in arch.split(",")) for arch in options.arch]
-    for source in sources:
-        networks += searched_networks(source, options.best)
-    if given is not None and not networks:
-        networks = [tuple(arch) for arch in given.networks]
-    config = _config(given, files, sources, list(dict.fromkeys(networks)), options.overrides)
-    name = Path(files[0]).stem if files else sources[0].name
-    return run_experiment(config, new_folder(config, Path(f"{name}-train")), options, console)
-
-
-def _config(
-    given: Config | None, files: list[str], sources: list[Path], networks: list[tuple[str, ...]], overrides: list[str]
-) -> Config:
-    """The configuration that was given, or else that of the one run the networks are from, to train them."""
-    if given is not None:
-        # Overrides below: they may be of what is set here.
-        base, where = given, files[0]
-    elif len(sources) == 1 and is_run(sources[0]):
-        base, where = run_experiment_config(sources[0]), str(sources[0])
+        planned = resumed(options.resume, file, options.overrides, print_warning)
     else:
-        raise UserError("give a configuration file too (.yml); only one run folder alone brings its own")
-    content = base.model_dump(mode="json")
-    steps = ["full_training", "benchmarks"] if "benchmarks" in base.pipeline else ["full_training"]
-    content |= {"networks": networks, "pipeline": steps}
-    content["output"]["name"] = None
-    return absolute_paths(check_config(with_overrides(content, overrides), where))
+        networks = [[name.strip() for name in arch.split(",")] for arch in options.arch]
+        planned = new_training(file, options.overrides, print_warning, networks, sources, options.best)
+    return run_planned(planned, options.address, options.dry_run, console)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from esr_ray.metrics import FIGURES
 from esr_ray.runs.status import Status
 
 FRONT_ROWS = 8
@@ -68,7 +69,8 @@ def _panel(status: Status) -> Table:
     if status.front:
         grid.add_row("front", _front(status))
     if status.confidence is not None:
-        baseline = "" if status.baseline is None else " ({} {:.3f} dB)".format(*status.baseline)
+        figure = FIGURES[status.judged_by]
+        baseline = "" if status.baseline is None else " ({} {:.3f}{})".format(*status.baseline, figure.unit)
         grid.add_row("winner", f"candidate {status.winner}, with probability {status.confidence:.2f}{baseline}")
     grid.add_row("time left", duration(status.eta_s))
     return grid
@@ -81,7 +83,7 @@ def _bar(done: int, total: int) -> Table:
 
 
 def _front(status: Status) -> Table:
-    """The front by PSNR; of a large one the winner and what is spread over it."""
+    """The front by fitness; of a large one the winner and what is spread over it."""
     rows = status.front
     if len(rows) > FRONT_ROWS:
         places = {round(index * (len(rows) - 1) / (FRONT_ROWS - 1)) for index in range(FRONT_ROWS)}
@@ -92,7 +94,8 @@ def _front(status: Status) -> Table:
         rows = tuple(rows[place] for place in sorted(places | won))
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     with_latency = any(row.latency_s is not None for row in rows)
-    for column in ("candidate", "PSNR-Y, dB", "steps", "K params", "G mult-adds", *(["ms"] if with_latency else [])):
+    figure = FIGURES[status.judged_by].column
+    for column in ("candidate", figure, "steps", "K params", "G mult-adds", *(["ms"] if with_latency else [])):
         table.add_column(column, justify="right", no_wrap=True, header_style="dim")
     for row in rows:
         latency = "-" if row.latency_s is None else f"{1e3 * row.latency_s:.1f}"

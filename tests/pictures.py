@@ -6,7 +6,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from esr_ray.config.schema import TaskConfig
+from esr_ray.config.task import TaskConfig
 from esr_ray.data.crops import PicturePair
 from esr_ray.inference.load import ready_network
 from esr_ray.inference.predictor import choose_predictor

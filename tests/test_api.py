@@ -72,3 +72,52 @@ def test_one_name_has_all_commands(capsys):
     assert main(["serach"]) == 2
     assert "no command 'serach'; did you mean search?" in capsys.readouterr().err
     assert main(["upscale", "none.png", "--network", "none.ckpt"]) == 2
+
+
+@pytest.mark.timeout(400)
+def test_searching_and_training_from_python(case):
+    case.set("runtime.evaluators", 1).set("runtime.trainers", 1)
+    told = []
+    result = esr_ray.search_networks(case.content, ["evolution.num_generation=3"], on_status=told.append)
+    assert (result.finished, result.folder) == (True, case.path / "runs" / "first")
+    assert result.message.startswith("Best values: ")
+    # Its own log, once and in order.
+    lines = [line for status in told for line in status.lines]
+    assert lines[0].startswith(f"run folder: {result.folder}")
+    assert sum(" dB after 1 steps" in line for line in lines) == 6
+    assert told[-1].phase == "finished"
+
+    assert result.winner in result.front
+    assert 0 < result.confidence <= 1
+    (network,) = result.networks
+    assert (network.label, network.arch, network.params) == ("final", result.winner.arch, result.winner.params)
+    assert network.checkpoint.is_file()
+    (report,) = network.sets
+    assert (report.name, network.baseline) == ("test", "bicubic")
+    assert 10 < report.network.psnr_y < 60
+    assert report.network != report.baseline
+
+    # The command would say so too: nothing is done again.
+    again = esr_ray.search_networks(resume=result.folder)
+    assert (again.winner, again.networks[0].checkpoint) == (result.winner, network.checkpoint)
+
+    trained = esr_ray.train_networks(sources=[result.folder], overrides=["full_training.steps=2"])
+    assert trained.folder.name.startswith("first-train-")
+    assert [one.arch for one in trained.networks] == [result.winner.arch]
+    assert (trained.winner, trained.front) == (None, ())
+
+
+def test_what_is_wrong_with_an_experiment_is_an_exception(case):
+    with pytest.raises(esr_ray.UserError, match=r"space\.node_nun: is not known; did you mean node_num"):
+        esr_ray.search_networks(case.set("space.node_nun", 3).content)
+    del case.content["space"]["node_nun"]
+    with pytest.raises(esr_ray.UserError, match="give a configuration, or resume a run"):
+        esr_ray.search_networks()
+    with pytest.raises(esr_ray.UserError, match="is not a run folder"):
+        esr_ray.search_networks(resume=case.path)
+    with pytest.raises(esr_ray.UserError, match="does not go with resume"):
+        esr_ray.search_networks(resume=case.path, seed_from=case.path)
+    with pytest.raises(esr_ray.UserError, match=r"networks\[0\]: 'X_1_4_8'"):
+        esr_ray.train_networks(case.content, networks=[["X_1_4_8"]])
+    with pytest.raises(esr_ray.UserError, match="begin a new run for others"):
+        esr_ray.train_networks(resume=case.path, networks=[["S_1_4_8"]])

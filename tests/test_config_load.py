@@ -141,7 +141,7 @@ def test_mistyped_key_that_must_be_there_is_one_fault():
         ("pipeline", "search", "a list, got 'search'"),
         ("task.scale", "2", "1, 2, 3 or 4, got '2'"),
         ("task.scale", 5, "1, 2, 3 or 4, got 5"),
-        ("task.name", "deblurring", "'super_resolution', 'denoising' or 'demosaicking', got 'deblurring'"),
+        ("task.name", "deblurring", "'super_resolution', 'denoising', 'demosaicking' or 'user', got 'deblurring'"),
         ("evolution.num_generation", 0, "greater than or equal to 1, got 0"),
         ("evolution.mutation_rate", 0, "greater than 0, got 0"),
         ("evolution.mutation_rate", 1.1, "less than or equal to 1, got 1.1"),

@@ -219,7 +219,7 @@ def test_a_runs_network_is_evaluated_with_the_runs_own_blocks(tmp_path, pictures
     given = write(tmp_path, SIMPLE)
     load_user_block(given)
     content = {"data": {"hr": "sample:scikit-image"}, "space": {"block_types": ["S"], "user_blocks": [str(given)]}}
-    create(run, check_config(content, "test"), {given.name: SIMPLE})
+    create(run, check_config(content, "test"), {f"blocks/{given.name}": SIMPLE})
     given.unlink()
     parameters = PlainNetwork(spec, TrainingConfig(steps=1), seed=1).parameters()
     run.checkpoint("final").write_bytes(checkpoint_bytes(parameters, spec))

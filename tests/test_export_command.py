@@ -123,6 +123,23 @@ def test_of_a_runs_network_the_card_has_training_and_report(tmp_path):
     assert "| test | 31.50 | 0.9100 | 30.25 |" in text
     assert "1,234 steps" in text
 
+    # A plain file takes it all along, with what only a person knows.
+    plain = tmp_path / "sent" / "mine.safetensors"
+    about = ["--name", "mine", "--licence", "CC0", "--pictures", "thirty of my own"]
+    assert run(folder.path, "--weights", plain, "--half", *about) == 0
+    loaded, same = load_checkpoint(plain)
+    assert same == spec
+    np.testing.assert_allclose(loaded["gff1.weight"], parameters["gff1.weight"], rtol=1e-3)
+    assert run(plain, "--card", tmp_path / "again") == 0
+    sent = json.loads((tmp_path / "again" / "card.json").read_text())
+    assert sent["name"] == "mine"
+    for key in ("training", "report", "versions", "data"):
+        assert sent[key] == content[key]
+    text = (tmp_path / "again" / "README.md").read_text()
+    for line in ("# mine", "| licence | CC0 |", "| trained on | thirty of my own |", "1,234 steps"):
+        assert line in text
+    assert 'esr_ray.load("mine.safetensors").upscale(picture)' in text
+
 
 def test_what_is_wrong_is_one_line(tmp_path, capsys):
     def refused(*arguments):
@@ -135,7 +152,7 @@ def test_what_is_wrong_is_one_line(tmp_path, capsys):
     assert "no such checkpoint" in refused(tmp_path / "none.ckpt", "--card", tmp_path / "card")
     assert "ends in .onnx" in refused(checkpoint, "--onnx", tmp_path / "net.bin")
     assert "write HEIGHTxWIDTH" in refused(checkpoint, "--mindir", tmp_path / "a.mindir", "--size", "large")
-    assert "give --onnx FILE too" in refused(checkpoint, "--card", tmp_path / "card", "--half")
+    assert "give --onnx FILE or --weights FILE too" in refused(checkpoint, "--card", tmp_path / "card", "--half")
     assert "takes 3 channels already" in refused(checkpoint, "--onnx", tmp_path / "a.onnx", "--rgb")
     (tmp_path / "file").touch()
     assert "cannot be made" in refused(checkpoint, "--onnx", tmp_path / "file" / "a.onnx")

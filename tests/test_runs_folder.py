@@ -101,7 +101,7 @@ def test_name_of_a_file_is_not_taken(tmp_path):
 def test_created_folder_holds_the_configuration_and_the_users_blocks(tmp_path):
     given = config(seed=5, fast_training={"schedule": {"type": "multistep", "milestones": [3, 5]}})
     folder = RunFolder(tmp_path / "runs" / "first")
-    create(folder, given, {"mine.py": "LETTER = 'R'  # é\n"})
+    create(folder, given, {"blocks/mine.py": "LETTER = 'R'  # é\n"})
     assert stored_config(folder) == given
     assert (folder.blocks / "mine.py").read_text(encoding="utf-8") == "LETTER = 'R'  # é\n"
     assert folder.checkpoints.is_dir()

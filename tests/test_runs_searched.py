@@ -101,7 +101,7 @@ def test_the_references_file(tmp_path, of_folder):
 
 
 def test_the_configuration_of_a_run_has_the_copies_of_its_blocks(tmp_path):
-    run = a_run(tmp_path / "a", [30.0], blocks={"mine.py": "x = 1\n"})
+    run = a_run(tmp_path / "a", [30.0], blocks={"blocks/mine.py": "x = 1\n"})
     assert run_experiment_config(run).space.user_blocks == (str(run / "blocks" / "mine.py"),)
 
 

@@ -55,11 +55,11 @@ def started(monkeypatch):
     """What the command would begin or go on with: its configuration and what checking that has found."""
     found = []
 
-    def run(config, folder, options, console, retry_failed=False):
-        found.append((config, check_experiment(config, folder, True, options.resume is not None)))
+    def run(planned, address, dry_run, console):
+        found.append((planned.config, check_experiment(planned.config, planned.folder, True, planned.resume)))
         return 0
 
-    monkeypatch.setattr("esr_ray.search.__main__.run_experiment", run)
+    monkeypatch.setattr("esr_ray.search.__main__.run_planned", run)
 
     def command(*arguments):
         assert main([str(one) for one in arguments]) == 0

@@ -13,6 +13,7 @@ import pytest
 from commands import SOON_KNOWN, Command, events, of_kind, wait_for
 from ray.cluster_utils import Cluster
 
+from esr_ray.api.planned import Planned
 from esr_ray.config.schema import Config
 from esr_ray.networks.checkpoint import load_checkpoint
 from esr_ray.space.counts import network_cost
@@ -212,11 +213,11 @@ def test_a_configuration_may_name_the_networks_itself(home: Path, monkeypatch: p
     monkeypatch.chdir(home)
     found: list[Config] = []
 
-    def keep(config: Config, *more: object) -> int:
-        found.append(config)
+    def keep(planned: Planned, *more: object) -> int:
+        found.append(planned.config)
         return 0
 
-    monkeypatch.setattr("esr_ray.train.run_experiment", keep)
+    monkeypatch.setattr("esr_ray.train.run_planned", keep)
     assert main(["named.yml", "--set", "full_training.steps=7"]) == 0
     assert (found[0].networks, found[0].full_training.steps) == ((ARCH, OTHER), 7)
     assert main(["named.yml", "--arch", ",".join(OTHER)]) == 0

@@ -209,4 +209,4 @@ def test_candidates_of_every_task_learn(task: dict[str, object], kernels: str, r
     assert trained.quality.by == make_task(given.task).judged_by
     full = train_fully(spec, training, pairs[:3], 1, choose_kernels(given, "CPU").make)
     found = reported(full.weights, pairs[3:], kernels)
-    assert getattr(found.mean, trained.quality.by) == pytest.approx(trained.quality.psnr, abs=3)
+    assert getattr(found.mean, trained.quality.by) == pytest.approx(trained.quality.fitness, abs=3)

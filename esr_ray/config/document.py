@@ -50,6 +50,7 @@ def _section(title: str, path: str, model: type[BaseModel]) -> str:
     for name, field in model.model_fields.items():
         nested = section_models(field.annotation)
         default = "required" if field.default is PydanticUndefined else _default(field.default)
+        default = "of the task" if field.default_factory is not None else default
         meaning = (
             field.description or (nested[0].__doc__ or "").strip().splitlines()[0] if nested else field.description
         )

@@ -9,7 +9,7 @@ from esr_ray.config.load import check_config
 from esr_ray.config.schema import Config
 from esr_ray.picture_files import SAMPLE_NAME
 
-_PATH_KEYS = {"hr", "lr", "user_blocks", "cache_dir", "dir", "rank_table"}
+_PATH_KEYS = {"hr", "lr", "file", "user_blocks", "cache_dir", "dir", "rank_table"}
 
 
 def absolute_paths(config: Config) -> Config:

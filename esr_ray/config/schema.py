@@ -8,69 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from esr_ray.config.section import Section
+from esr_ray.config.task import TaskConfig
 
 Count = Annotated[int, Field(ge=1)]
 Weights = tuple[Annotated[float, Field(ge=0)], ...]
-Sigma = Annotated[float, Field(gt=0, le=255)]
 Blocks = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class TaskConfig(_Section):
-    """What the networks are for."""
-
-    name: Literal["super_resolution", "denoising", "demosaicking"] = Field(
-        "super_resolution", description="larger pictures, pictures without noise, or RGB from a Bayer mosaic"
-    )
-    scale: Literal[1, 2, 3, 4] = Field(
-        2, description="enlargement of each side, 2 to 4 (denoising: 1; demosaicking: 2, as its input is packed)"
-    )
-    colour: Literal["rgb", "luminance"] = Field(
-        "rgb",
-        description="super-resolution: a network sees RGB, or Y alone (one channel; bicubic enlarges the colours)",
-    )
-    sigma: Sigma | tuple[Sigma, Sigma] = Field(
-        25, description="denoising: standard deviation of the noise, of 255; two numbers: anything between them"
-    )
-    clip: bool = Field(False, description="denoising: whether noisy pictures are clipped to what 8 bits hold")
-    pattern: Literal["RGGB", "GRBG", "GBRG", "BGGR"] = Field(
-        "RGGB", description="demosaicking: colours of the sensor's first two pixels in its first two rows"
-    )
-
-    @property
-    def sigmas(self) -> tuple[float, float]:
-        """The least and the greatest standard deviation of the noise."""
-        return self.sigma if isinstance(self.sigma, tuple) else (self.sigma, self.sigma)
-
-    @model_validator(mode="after")
-    def _of_this_task(self) -> TaskConfig:
-        allowed = {"super_resolution": (2, 3, 4), "denoising": (1,), "demosaicking": (2,)}[self.name]
-        if "scale" not in self.model_fields_set:
-            # The default of this task. (Filled in before validation, lists would not do for tuples any more.)
-            self.__dict__["scale"] = allowed[0]
-        if self.scale not in allowed:
-            raise ValueError(f"scale: {self.scale} is not for {self.name} ({', '.join(map(str, allowed))})")
-        owners = {"colour": "super_resolution", "sigma": "denoising", "clip": "denoising", "pattern": "demosaicking"}
-        for key, owner in owners.items():
-            if owner != self.name and getattr(self, key) != type(self).model_fields[key].default:
-                raise ValueError(f"{key}: is for {owner}, not for {self.name}; remove it")
-        if self.sigmas[0] > self.sigmas[1]:
-            raise ValueError(f"sigma: {list(self.sigmas)} is no range: give the smaller number first")
-        return self
-
-
-class SpaceConfig(_Section):
+class SpaceConfig(Section):
     """The search space (method: ESRN, grammar and vocabulary) and the budget that its networks must keep."""
 
     node_num: Count = Field(20, description="nodes of a genome, active or not")
@@ -98,7 +46,7 @@ class SpaceConfig(_Section):
     user_blocks: tuple[str, ...] = Field((), description="paths of files that each define a block type")
 
 
-class PromotionConfig(_Section):
+class PromotionConfig(Section):
     """Longer trainings for the better candidates: asynchronous successive halving."""
 
     lengths: tuple[Annotated[float, Field(ge=1)], ...] = Field(
@@ -117,7 +65,7 @@ class PromotionConfig(_Section):
         return self
 
 
-class RaceConfig(_Section):
+class RaceConfig(Section):
     """Further seeds for the best few, until the winner is sure."""
 
     share: Annotated[float, Field(gt=0, lt=1)] = Field(
@@ -132,7 +80,7 @@ class RaceConfig(_Section):
 ObjectiveName = Literal["psnr", "ssim", "params", "mult_adds", "latency", "memory"]
 
 
-class EvolutionConfig(_Section):
+class EvolutionConfig(Section):
     """The search. Its budget is num_generation x num_individual short trainings, for longer ones and the race too."""
 
     num_generation: Count = Field(20, description="generations, the first (random) one included")
@@ -201,14 +149,14 @@ def wants_device_cost(evolution: EvolutionConfig) -> bool:
     return bool({"latency", "memory"} & set(evolution.objectives)) or any(one is not None for one in limits)
 
 
-class FolderConfig(_Section):
+class FolderConfig(Section):
     """A folder of HR pictures, and its LR pictures where they are given."""
 
     hr: str = Field(description="folder of HR pictures")
     lr: str | None = Field(None, description="folder of LR pictures; without it LR is made by antialiased bicubic")
 
 
-class SplitConfig(_Section):
+class SplitConfig(Section):
     """How one folder is divided into the three sets."""
 
     validation: Annotated[float, Field(gt=0, lt=1)] = Field(0.1, description="part of the pictures that fitness uses")
@@ -221,7 +169,7 @@ class SplitConfig(_Section):
         return self
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """Pictures: one folder that is split (`hr`, `lr`), or three folders (`train`, `validation`, `test`)."""
 
     hr: str | None = Field(None, description="one folder for all sets, or sample:scikit-image")
@@ -251,14 +199,14 @@ class DataConfig(_Section):
         return self
 
 
-class CosineSchedule(_Section):
+class CosineSchedule(Section):
     """Linear warm-up, then half a cosine to zero."""
 
     type: Literal["cosine"]
     warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="steps of linear warm-up")
 
 
-class MultiStepSchedule(_Section):
+class MultiStepSchedule(Section):
     """The rate is multiplied by gamma at each milestone."""
 
     type: Literal["multistep"]
@@ -272,7 +220,7 @@ class MultiStepSchedule(_Section):
         return self
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """One training: Adam on an L1 loss."""
 
     steps: Count = Field(400, description="optimizer steps")
@@ -335,7 +283,7 @@ class BenchmarkConfig(FolderConfig):
     name: str = Field(description="name in the report, such as Set5")
 
 
-class RuntimeConfig(_Section):
+class RuntimeConfig(Section):
     """Devices and processes."""
 
     resource: Literal["auto", "CPU", "NPU"] = Field("auto", description="what Ray counts as a device")
@@ -367,7 +315,7 @@ class RuntimeConfig(_Section):
     cache_dir: str | None = Field(None, description="where decoded pictures are kept; default ~/.cache/esr_ray")
 
 
-class OutputConfig(_Section):
+class OutputConfig(Section):
     """Where results go."""
 
     dir: str = Field("runs", description="folder of run folders")
@@ -377,7 +325,7 @@ class OutputConfig(_Section):
 Step = Literal["search", "full_training", "benchmarks"]
 
 
-class Config(_Section):
+class Config(Section):
     """One experiment."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="seed of all randomness of the run")

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from esr_ray.command import run_command
+from esr_ray.command import make_parser, run_command
 from esr_ray.errors import UserError
 from esr_ray.export.card import card_markdown, describe_network
 from esr_ray.export.check import LIMITS_OF_LUMINANCE, check_same, run_onnx, seen_as_luminance
@@ -20,17 +20,19 @@ from esr_ray.inference.files import prepare_file, write_file
 from esr_ray.inference.find import only_network
 from esr_ray.inference.load import ready_network
 from esr_ray.inference.predictor import choose_predictor
-from esr_ray.networks.checkpoint import load_checkpoint
+from esr_ray.networks.checkpoint import PLAIN, load_checkpoint, plain_bytes
 from esr_ray.networks.target import use_target
 
 EPILOG = """\
 examples:
   python -m esr_ray.export runs/demo-20260101-120000 --onnx net.onnx --card net/
   python -m esr_ray.export net.ckpt --onnx net.onnx --half
+  python -m esr_ray.export runs/demo-20260101-120000 --weights net.safetensors
   python -m esr_ray.export net.ckpt --mindir net.mindir --size 360x640
 
 ONNX files have plain standard operators and take any batch, height and width; they are run in onnxruntime beside the
-network before they are written. MindIR is for one size; it is loaded again and compared.
+network before they are written. MindIR is for one size; it is loaded again and compared. A plain file
+is what all commands take in the place of a checkpoint; it has the card inside.
 exit status: 0 done, 2 something you can mend (one line says what).
 """
 
@@ -44,33 +46,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m esr_ray.export",
-        description="Write a trained network as ONNX or MindIR, and a card that says what it is.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("export", "Write a trained network as files for other programs, and a card of it.", EPILOG)
     parser.add_argument("network", metavar="NETWORK", help="a checkpoint, or a run's folder")
     parser.add_argument("--onnx", metavar="FILE", help="write an ONNX file")
     parser.add_argument("--half", action="store_true", help="of float16")
     parser.add_argument("--rgb", action="store_true", help="of a network of luminance: let it take and give RGB")
     parser.add_argument("--mindir", metavar="FILE", help="write a MindIR file")
     parser.add_argument("--size", default="360x640", metavar="HxW", help="of the pictures that MindIR takes (360x640)")
+    parser.add_argument(
+        "--weights", metavar="FILE", help=f"write a plain file ({PLAIN}), which needs no MindSpore to be read"
+    )
     parser.add_argument("--card", metavar="DIR", help="write README.md and card.json")
+    parser.add_argument("--name", help="of the network, in the card and in the plain file (that of its run)")
+    parser.add_argument("--licence", help="likewise: under which licence it is handed on")
+    parser.add_argument("--pictures", help="likewise: which pictures it was trained on, and whose they are")
     return parser
 
 
 def _export(options: argparse.Namespace) -> int:
-    if not (options.onnx or options.mindir or options.card):
-        raise UserError("give what to write: --onnx FILE, --mindir FILE or --card DIR; see --help")
-    if (options.half or options.rgb) and not options.onnx:
-        raise UserError("--half and --rgb are of an ONNX file: give --onnx FILE too")
+    if not (options.onnx or options.mindir or options.weights or options.card):
+        raise UserError("give what to write: --onnx FILE, --mindir FILE, --weights FILE or --card DIR; see --help")
+    if options.rgb and not options.onnx:
+        raise UserError("--rgb is of an ONNX file: give --onnx FILE too")
+    if options.half and not (options.onnx or options.weights):
+        raise UserError("--half is of an ONNX or a plain file: give --onnx FILE or --weights FILE too")
     size = _size(options.size)
     source = only_network(Path(options.network).expanduser())
-    places = {name: Path(getattr(options, name)).expanduser() for name in ("onnx", "mindir") if getattr(options, name)}
+    endings = {"onnx": ".onnx", "mindir": ".mindir", "weights": PLAIN}
+    places = {name: Path(getattr(options, name)).expanduser() for name in endings if getattr(options, name)}
     for name, path in places.items():
-        if path.suffix != f".{name}":
-            raise UserError(f"--{name} {path}: give a name that ends in .{name}")
+        if path.suffix != endings[name]:
+            raise UserError(f"--{name} {path}: give a name that ends in {endings[name]}")
         prepare_file(path)
     use_target("CPU", "graph")
     parameters, spec = load_checkpoint(source.path)
@@ -93,9 +99,14 @@ def _export(options: argparse.Namespace) -> int:
             worst = check_same(network, run_mindir(made), str(places["mindir"]), sizes=(size,))
             write_file(places["mindir"], made.read_bytes())
         print(f"{places['mindir']}: for pictures of {size[1]}x{size[0]}, differs by at most {worst:.1e}")
+    about = {key: getattr(options, key) for key in ("name", "licence", "pictures") if getattr(options, key)}
+    described = describe_network(source, network, [path.name for path in places.values()], about)
+    if "weights" in places:
+        content = plain_bytes(parameters, spec, options.half, described)
+        write_file(places["weights"], content)
+        print(f"{places['weights']}: {len(content) / 1e3:,.0f} KB")
     if options.card:
         folder_of_card = Path(options.card).expanduser()
-        described = describe_network(source, network, [path.name for path in places.values()])
         for name, text in (
             ("README.md", card_markdown(described)),
             ("card.json", json.dumps(described, indent=2) + "\n"),

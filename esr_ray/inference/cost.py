@@ -8,20 +8,18 @@ from __future__ import annotations
 import multiprocessing
 import statistics
 import time
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 
 import numpy as np
 
 from esr_ray.config.schema import Config
+from esr_ray.inference.find import Source
 from esr_ray.inference.load import load_network
 from esr_ray.inference.predictor import choose_predictor
 from esr_ray.inference.result import InferenceCost
 from esr_ray.networks.target import memory_use, use_target
 from esr_ray.space.counts import OUTPUT_PIXELS
-from esr_ray.space.user_block import load_user_block
 
 OUTPUT = (720, 1280)
 """The output that latency and memory are of, as mult-adds are."""
@@ -29,32 +27,27 @@ ROUNDS = 3
 assert OUTPUT[0] * OUTPUT[1] == OUTPUT_PIXELS
 
 
-def inference_cost(
-    checkpoint: Path, blocks: Sequence[str], config: Config, target: str, self_ensemble: bool = False
-) -> InferenceCost | None:
+def inference_cost(source: Source, config: Config, target: str, self_ensemble: bool = False) -> InferenceCost | None:
     """What one 1280x720 output costs a checkpoint's network on this machine; None where that process was killed.
 
-    `blocks` are the files of the user's block types. Raises UserError for a damaged checkpoint, or kernels or a target
+    Raises UserError for a damaged checkpoint, or kernels or a target
     that cannot be had.
     """
     # Not forked: a child would have what this process has used.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as process:
         try:
-            return process.submit(_measure, checkpoint, tuple(blocks), config, target, self_ensemble).result()
+            return process.submit(_measure, source, config, target, self_ensemble).result()
         except BrokenProcessPool:
             return None
 
 
-def _measure(
-    checkpoint: Path, blocks: tuple[str, ...], config: Config, target: str, self_ensemble: bool
-) -> InferenceCost:
+def _measure(source: Source, config: Config, target: str, self_ensemble: bool) -> InferenceCost:
     use_target(target, config.runtime.mode)
-    for block in blocks:
-        load_user_block(block)
+    source.load_files()
     make = choose_predictor(config.runtime.kernels, target)
     before, _ = memory_use(target)
-    loaded = load_network(checkpoint, make, self_ensemble)
+    loaded = load_network(source.path, make, self_ensemble)
     height, width = (-(-size // loaded.spec.scale) for size in OUTPUT)
     lr = np.random.default_rng(0).random((1, loaded.spec.in_channels, height, width), np.float32)
     loaded.predictor.compile_predict(lr)

@@ -1,44 +1,62 @@
-"""Where trained networks are: checkpoint files, run folders, and folders of checkpoints."""
+"""Where trained networks are: in the package, in checkpoint files, run folders, and folders of checkpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from esr_ray.errors import UserError
+from esr_ray.networks.checkpoint import SUFFIXES
+from esr_ray.packaged import packaged_names, packaged_path
 from esr_ray.runs.folder import RunFolder
 from esr_ray.runs.record import read_history
 from esr_ray.runs.searched import is_run, run_experiment_config
-from esr_ray.space.user_block import load_user_block
+from esr_ray.tasks.user_files import load_paths
 
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint, the name by which tables have it, and the files of its run's block types."""
+    """A checkpoint, the name by which tables have it, and the run that it is of, whose files it may need."""
 
     name: str
     path: Path
-    blocks: tuple[str, ...] = ()
+    run: Path | None = None
+
+    def load_files(self) -> None:
+        """Make the user's block types and task of its run known in this process."""
+        if self.run is not None:
+            load_paths(run_experiment_config(self.run))
 
 
 def find_networks(path: Path) -> list[Source]:
-    """The checkpoints of a path; the block types of their runs are known from now on. UserError where there is none."""
+    """The networks of a path, or the package's network of that name (./NAME is a folder of the same name).
+
+    The user's files of their runs are known from now on. Raises UserError if there is none.
+    """
+    packaged = packaged_path(str(path))
+    if packaged is not None:
+        return [Source(packaged.stem, packaged)]
     if not is_run(path):
         if path.is_dir():
-            found = sorted(path.glob("*.ckpt"))
+            found = sorted(one for one in path.iterdir() if one.suffix in SUFFIXES)
             if not found:
-                raise UserError(f"{path}: is no run folder, and holds no checkpoint (.ckpt)")
+                raise UserError(f"{path}: is no run folder, and holds no network ({' or '.join(SUFFIXES)})")
+        elif not path.exists() and not path.suffix:
+            raise UserError(f"{path}: there is no such network; {_advice(str(path))}")
         else:
             found = [path]
-        # Where they lie in a run's folder, its block types are found there.
         runs = {file: file.absolute().parent.parent for file in found}
-        return [Source(file.stem, file, _blocks(run) if is_run(run) else ()) for file, run in runs.items()]
+        sources = [Source(file.stem, file, run if is_run(run) else None) for file, run in runs.items()]
+        for source in sources:
+            source.load_files()
+        return sources
     folder = RunFolder(path.absolute())
     trained = read_history(folder.journal).trained
     if not trained:
         raise UserError(f"{path}: has no fully trained network; python -m esr_ray.train {path} trains its best one")
-    blocks = _blocks(path)
+    load_paths(run_experiment_config(path))
     name = folder.path.name
     for label in trained:
         if not folder.checkpoint(label).is_file():
@@ -46,7 +64,8 @@ def find_networks(path: Path) -> list[Source]:
                 f"{folder.checkpoint(label)}: is not there any more; --resume {path} trains the network again"
             )
     return [
-        Source(name if len(trained) == 1 else f"{name}/{label}", folder.checkpoint(label), blocks) for label in trained
+        Source(name if len(trained) == 1 else f"{name}/{label}", folder.checkpoint(label), folder.path)
+        for label in trained
     ]
 
 
@@ -57,6 +76,14 @@ def only_network(path: Path) -> Source:
         names = ", ".join(str(one.path) for one in found[:4])
         raise UserError(f"{path}: has {len(found)} networks; give one of them: {names}")
     return found[0]
+
+
+def _advice(name: str) -> str:
+    """What could have been meant."""
+    names = packaged_names()
+    close = get_close_matches(name, names, 1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    return f"{meant}give a run folder, a checkpoint, or one of the package's networks ({', '.join(names)})"
 
 
 def distinct(sources: Sequence[Source], taken: Sequence[str]) -> list[Source]:
@@ -71,11 +98,3 @@ def distinct(sources: Sequence[Source], taken: Sequence[str]) -> list[Source]:
     for path in alike:
         files[path] = replace(files[path], name="/".join(path.parts[-depth:]))
     return list(files.values())
-
-
-def _blocks(run: Path) -> tuple[str, ...]:
-    """The files of a run's block types, which are known from now on."""
-    blocks = run_experiment_config(run).space.user_blocks
-    for block in blocks:
-        load_user_block(block)
-    return blocks

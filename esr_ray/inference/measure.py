@@ -66,7 +66,7 @@ def measure(network: Predictor, pairs: Sequence[PicturePair], task: Task) -> lis
         for place, index in enumerate(indices):
             pair = pairs[index]
             sr = task.complete(output[place], pair.lr)
-            results[index] = Measured(pair.name, quality(sr, pair.hr, task.border, task.judged_by), sr)
+            results[index] = Measured(pair.name, quality(sr, pair.hr, task.border, task.judged_by, task.score), sr)
     return [results[index] for index in range(len(pairs))]
 
 
@@ -76,5 +76,5 @@ def measure_baseline(pairs: Sequence[PicturePair], task: Task, baseline: Baselin
     results = []
     for pair in pairs:
         sr = baseline.of(pair)
-        results.append(Measured(pair.name, quality(sr, pair.hr, task.border, task.judged_by), sr))
+        results.append(Measured(pair.name, quality(sr, pair.hr, task.border, task.judged_by, task.score), sr))
     return results

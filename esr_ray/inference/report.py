@@ -68,7 +68,7 @@ def evaluate_network(
 def _figures(name: str, measured: list[Measured], pairs: Sequence[PicturePair], task: Task) -> SetFigures:
     ssims = [ssim(one.sr, pair.hr, task.border, False) for one, pair in zip(measured, pairs, strict=True)]
     pictures = tuple(
-        Figures(one.name, one.quality.psnr_y, one.quality.ssim_y, one.quality.psnr_rgb, rgb)
+        Figures(one.name, one.quality.psnr_y, one.quality.ssim_y, one.quality.psnr_rgb, rgb, one.quality.score)
         for one, rgb in zip(measured, ssims, strict=True)
     )
     return SetFigures(name, pictures)

@@ -8,13 +8,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Figures:
-    """One picture, or the mean of a set: PSNR in dB, SSIM."""
+    """One picture, or the mean of a set: PSNR in dB, SSIM, and the user's own score if the task has one."""
 
     name: str
     psnr_y: float
     ssim_y: float
     psnr_rgb: float
     ssim_rgb: float
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,9 @@ class SetFigures:
     def mean(self) -> Figures:
         count = len(self.pictures)
         columns = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb")
-        return Figures("mean", *(sum(getattr(one, column) for one in self.pictures) / count for column in columns))
+        means = {column: sum(getattr(one, column) for one in self.pictures) / count for column in columns}
+        scores = [one.score for one in self.pictures if one.score is not None]
+        return Figures("mean", **means, score=sum(scores) / len(scores) if scores else None)
 
 
 @dataclass(frozen=True)
@@ -73,4 +76,4 @@ def _pair(network: Figures, baseline: Figures) -> dict[str, Any]:
 
 
 def _numbers(one: Figures) -> dict[str, float]:
-    return {key: value for key, value in asdict(one).items() if key != "name"}
+    return {key: value for key, value in asdict(one).items() if key != "name" and value is not None}

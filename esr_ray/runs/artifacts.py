@@ -71,9 +71,9 @@ class Artifacts:
 
 
 def _is_best(done: Done, state: State) -> bool:
-    steps, psnr = state.jobs[done.job].steps, done.trained.quality.psnr
+    steps, psnr = state.jobs[done.job].steps, done.trained.quality.fitness
     before = (
-        outcome.quality.psnr
+        outcome.quality.fitness
         for job, outcome in state.outcomes.items()
         if outcome.quality is not None and state.jobs[job].steps >= steps
     )

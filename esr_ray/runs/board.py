@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from esr_ray.runs.board_events import EventFile, Thinned, Trials
-from esr_ray.runs.board_search import LAYOUT, POINTS, SearchBoard
+from esr_ray.runs.board_search import POINTS, SearchBoard, layout
 from esr_ray.runs.events import (
     Compared,
     CurveFound,
@@ -59,6 +59,7 @@ class Board:
         folder: Path,
         algorithm: Algorithm | None = None,
         pictures: Path | None = None,
+        judged_by: str = "psnr_y",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -66,8 +67,8 @@ class Board:
         self._events = EventFile(folder)
         self._search = None
         if algorithm is not None:
-            self._search = SearchBoard(self._events, Trials(folder), algorithm, clock)
-        self._events.add_layout(LAYOUT)
+            self._search = SearchBoard(self._events, Trials(folder), algorithm, judged_by, clock)
+        self._events.add_layout(layout(judged_by))
         self._busy = Thinned(POINTS)
         self._losses: dict[str, tuple[Thinned, list[float]]] = {}
         self._comparisons: dict[str, Comparisons] = {}
@@ -99,7 +100,9 @@ class Board:
             case Progressed() | CurveFound():
                 self._show_loss(event)
             case Validated():
-                self._events.add_scalar(f"3_full_training/{event.by}_{event.network}", event.quality.psnr, event.step)
+                self._events.add_scalar(
+                    f"3_full_training/{event.by}_{event.network}", event.quality.fitness, event.step
+                )
             case TrainingEnded():
                 self._finish_comparisons()
             case Reported():

@@ -14,6 +14,7 @@ from dataclasses import asdict
 import numpy as np
 from numpy.typing import NDArray
 
+from esr_ray.metrics import FIGURES
 from esr_ray.runs.board_events import EventFile, Paced, Thinned, Trial, Trials
 from esr_ray.runs.charts import PALETTE, Mark, curves_chart, front_chart
 from esr_ray.runs.history import History
@@ -56,8 +57,10 @@ class SearchBoard:
     Of the past nothing is drawn; `caught_up` draws where that has led to.
     """
 
-    def __init__(self, events: EventFile, trials: Trials, algorithm: Algorithm, clock: Callable[[], float]) -> None:
-        self.events, self.trials, self.algorithm = events, trials, algorithm
+    def __init__(
+        self, events: EventFile, trials: Trials, algorithm: Algorithm, judged_by: str, clock: Callable[[], float]
+    ) -> None:
+        self.events, self.trials, self.algorithm, self.judged_by = events, trials, algorithm, judged_by
         self.x: Objective = next((one for one in algorithm.objectives if not one.maximised), OBJECTIVES["mult_adds"])
         self.seconds = 0.0
         self._points, self._past_points = Thinned(POINTS), Thinned(PAST_POINTS)
@@ -114,12 +117,12 @@ class SearchBoard:
         state, add = history.state, self.events.add_scalar
         view, verdict = self.algorithm.view(state), self.algorithm.verdict(state)
         if verdict is not None:
-            best = verdict.winner
-            add("1_search/best_psnr_y", best.value, self.step)
-            add("1_search/best_psnr_y_standard_error", best.error, self.step)
+            best, by = verdict.winner, self.judged_by
+            add(f"1_search/best_{by}", best.value, self.step)
+            add(f"1_search/best_{by}_standard_error", best.error, self.step)
             add("1_search/confidence", verdict.confidence, self.step)
-            add("6_band/best_psnr_y_lower", best.value - best.error, self.step)
-            add("6_band/best_psnr_y_upper", best.value + best.error, self.step)
+            add(f"6_band/best_{by}_lower", best.value - best.error, self.step)
+            add(f"6_band/best_{by}_upper", best.value + best.error, self.step)
             if len(self.algorithm.objectives) > 1:
                 add("1_search/front_size", len(view.front), self.step)
                 add("1_search/front_hypervolume", self._volume.of(view), self.step)
@@ -128,7 +131,7 @@ class SearchBoard:
         add("1_search/trainings", len(state.outcomes), self.step)
         add("1_search/trainings_failed", len(state.failed), self.step)
         if self._since:
-            add(f"2_candidates/{self._since[0].by}", _mean([one.quality.psnr for one in self._since]), self.step)
+            add(f"2_candidates/{self._since[0].by}", _mean([one.quality.fitness for one in self._since]), self.step)
             for part in asdict(self._since[0].seconds):
                 values = [getattr(one.seconds, part) for one in self._since]
                 add(f"2_candidates/seconds_{part}", _mean(values), self.step)
@@ -190,6 +193,7 @@ class SearchBoard:
             [mark for one, mark in marks.items() if one in front],
             [mark for one, mark in marks.items() if one in line and one in front],
             marks.get(winner),
+            FIGURES[self.judged_by].column,
         )
 
     def _curves_chart(self, front: tuple[int, ...], winner: int) -> bytes:
@@ -201,12 +205,13 @@ class SearchBoard:
     def _table(self, title: str, view: View, verdict: Verdict, front: tuple[int, ...]) -> str:
         rows = self._rows(view, front, verdict.winner.candidate.id, LINES)
         tolerance = 0.0 if self.algorithm.race is None else self.algorithm.race.tolerance
-        within = f" or within {tolerance:g} dB of it" if tolerance else ""
+        figure = FIGURES[self.judged_by]
+        within = f" or within {tolerance:g}{figure.unit} of it" if tolerance else ""
         lines = [
             f"**{title}.** The winner is candidate {verdict.winner.candidate.id}, the best{within} with probability "
-            f"{verdict.confidence:.2f}. PSNR-Y is the estimate after the longest training, ± standard error.",
+            f"{verdict.confidence:.2f}. {figure.short} is the estimate after the longest training, ± standard error.",
             "",
-            _line("", "candidate", "PSNR-Y, dB", "steps", "trainings", *COLUMNS, "operator", "parents"),
+            _line("", "candidate", figure.column, "steps", "trainings", *COLUMNS, "operator", "parents"),
             "|---|" + "---:|" * (4 + len(COLUMNS)) + "---|---|",
         ]
         for row in rows:
@@ -241,7 +246,9 @@ class SearchBoard:
         front, winner = self._front(view), verdict.winner.candidate.id
         rows = self._rows(view, front, winner, TRIALS)
         marks = dict.fromkeys(front, "front") | {winner: "winner"}
-        self.trials.write({f"{marks.get(row.id, 'candidate')}_{row.id}": _trial(row, view) for row in rows})
+        self.trials.write(
+            {f"{marks.get(row.id, 'candidate')}_{row.id}": _trial(row, view, self.judged_by) for row in rows}
+        )
 
 
 class Volume:
@@ -264,13 +271,13 @@ class Volume:
         return hypervolume((costs - low) / (high - low), np.ones(len(low)))
 
 
-def _trial(row: FrontRow, view: View) -> Trial:
+def _trial(row: FrontRow, view: View, judged_by: str) -> Trial:
     """The plugin sorts columns by name and shows the first five; so latency has a name that comes after them."""
     found: dict[str, str | float] = {
         "mult_adds_g": row.mult_adds / 1e9,
         "operator": view.state.candidates[row.id].operator,
         "params_k": row.params / 1e3,
-        "psnr_y_db": row.psnr,
+        "score" if judged_by == "score" else f"{judged_by}_db": row.psnr,
         "steps": row.steps,
     }
     if row.latency_s is not None:
@@ -294,18 +301,21 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
-LAYOUT: Mapping[str, Mapping[str, tuple[str, list[str]]]] = {
-    "search": {
-        "best PSNR-Y in dB, ± standard error, over device seconds": (
-            "Margin",
-            ["1_search/best_psnr_y", "6_band/best_psnr_y_lower", "6_band/best_psnr_y_upper"],
-        ),
-        "steps of training asked for, by purpose": ("Multiline", [r"1_search/steps_.*"]),
-        "seconds of a training": ("Multiline", [r"2_candidates/seconds_.*"]),
-    },
-    "full training": {
-        "loss": ("Multiline", [r"3_full_training/loss_.*"]),
-        "PSNR-Y in dB, validation pictures": ("Multiline", [r"3_full_training/psnr_y_.*"]),
-    },
-}
-"""The page "Custom Scalars", where several curves are in one chart."""
+def layout(by: str) -> Mapping[str, Mapping[str, tuple[str, list[str]]]]:
+    """The page "Custom Scalars", where several curves are in one chart, of a search for the figure `by`."""
+    figure = FIGURES[by]
+    name = f"{figure.short} in{figure.unit}" if figure.unit else figure.short
+    return {
+        "search": {
+            f"best {name}, ± standard error, over device seconds": (
+                "Margin",
+                [f"1_search/best_{by}", f"6_band/best_{by}_lower", f"6_band/best_{by}_upper"],
+            ),
+            "steps of training asked for, by purpose": ("Multiline", [r"1_search/steps_.*"]),
+            "seconds of a training": ("Multiline", [r"2_candidates/seconds_.*"]),
+        },
+        "full training": {
+            "loss": ("Multiline", [r"3_full_training/loss_.*"]),
+            f"{name}, validation pictures": ("Multiline", [rf"3_full_training/{by}_.*"]),
+        },
+    }

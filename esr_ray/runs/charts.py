@@ -100,9 +100,11 @@ def front_chart(
     front: Sequence[Mark],
     line: Sequence[Mark],
     winner: Mark | None,
+    figure: str = "PSNR-Y, dB",
 ) -> bytes:
-    """PNG: PSNR of candidates over a cost called `label`. `short` and `long` (n, 2) are cost and PSNR of those trained
-    for less than the greatest length, and for all of it; a line joins those of the `front` that are in `line`."""
+    """PNG: fitness (called `figure`) of candidates over a cost called `label`. `short` and `long` (n, 2) are cost and
+    fitness of those trained for less than the greatest length, and for all of it; a line joins those of the `front`
+    that are in `line`."""
     marked = [*front, *([winner] if winner is not None else [])]
     points = np.concatenate([short, long, _places(marked)])
     if not len(points):
@@ -110,7 +112,7 @@ def front_chart(
     ends = [one.psnr + sign * one.error for one in marked for sign in (-1, 1)]
     floor = _floor(points[:, 1], [one.psnr - one.error for one in marked])
     shown = np.concatenate([np.maximum(points[:, 1], floor), ends])
-    chart = Chart(title, axis_over(label, points[:, 0]), axis_over("PSNR-Y, dB", shown))
+    chart = Chart(title, axis_over(label, points[:, 0]), axis_over(figure, shown))
     chart.dots(short, 4, PALE)
     chart.dots(long, 4, GREY)
     chart.line(_places(sorted(line, key=lambda one: one.x)), BLUE, 3)

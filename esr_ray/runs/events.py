@@ -60,11 +60,12 @@ class Validated:
     ssim_y: float
     network: str = FINAL
     by: str = "psnr_y"
+    score: float | None = None
     event: Literal["validated"] = "validated"
 
     @property
     def quality(self) -> Quality:
-        return Quality(self.psnr_y, self.psnr_rgb, self.ssim_y, self.by)
+        return Quality(self.psnr_y, self.psnr_rgb, self.ssim_y, self.by, self.score)
 
 
 @dataclass(frozen=True)
@@ -139,10 +140,11 @@ class DevicesCounted:
 
 @dataclass(frozen=True)
 class BaselineMeasured:
-    """What there is without a network (`name`, such as bicubic) on the validation pictures: PSNR in dB."""
+    """What there is without a network (`name`, such as bicubic) on the validation pictures: its figure `by`."""
 
     name: str
-    psnr: float
+    fitness: float
+    by: str = "psnr_y"
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,11 @@ class RunFolder:
         return self.path / "blocks"
 
     @property
+    def task(self) -> Path:
+        """Where the copy of a user's task is."""
+        return self.path / "task"
+
+    @property
     def log(self) -> Path:
         return self.path / "log.txt"
 
@@ -101,17 +106,27 @@ def new_folder(config: Config, config_path: Path) -> RunFolder:
     return folder
 
 
-def create(folder: RunFolder, config: Config, blocks: Mapping[str, str]) -> None:
-    """Make the folder with the resolved configuration and copies of the user's block files (name: text).
+def create(folder: RunFolder, config: Config, files: Mapping[str, str]) -> None:
+    """Make the folder with the resolved configuration and copies of the user's files (place in the folder: text).
 
     A resumed run takes the copies: the originals may have changed.
     """
     for path in (folder.path, folder.checkpoints, folder.pictures):
         path.mkdir(parents=True, exist_ok=True)
-    for name, text in blocks.items():
-        folder.blocks.mkdir(exist_ok=True)
-        write_atomically(folder.blocks / name, text.encode())
+    for place, text in files.items():
+        (folder.path / place).parent.mkdir(exist_ok=True)
+        write_atomically(folder.path / place, text.encode())
     write_atomically(folder.config, dump_config(config).encode())
+
+
+def with_copies(config: Config, folder: RunFolder) -> Config:
+    """The configuration of a run with the folder's copies of the user's files in the place of the originals."""
+    if folder.blocks.is_dir():
+        blocks = tuple(str(file) for file in sorted(folder.blocks.glob("*.py")))
+        config = config.model_copy(update={"space": config.space.model_copy(update={"user_blocks": blocks})})
+    if config.task.file is not None and (copy := folder.task / Path(config.task.file).name).is_file():
+        config = config.model_copy(update={"task": config.task.model_copy(update={"file": str(copy)})})
+    return config
 
 
 def dump_config(config: Config) -> str:

@@ -72,7 +72,7 @@ class History:
                 kept = self.validated.get(label, {})
                 self.validated[label] = {step: psnr for step, psnr in kept.items() if step <= event.step}
             case Validated(network=label):
-                self.validated.setdefault(label, {})[event.step] = event.quality.psnr
+                self.validated.setdefault(label, {})[event.step] = event.quality.fitness
             case Reported(network=label):
                 self.reported[label] = event
             case Asked() | Retried():

@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from esr_ray.metrics import FIGURES
 from esr_ray.runs.events import (
     Asked,
     BaselineMeasured,
@@ -66,7 +67,7 @@ class Log:
                 # Attempts are counted anew, and what was under way when a run ended is none of them.
                 self._losses.clear()
             case BaselineMeasured():
-                self._baseline = f" ({event.name} {event.psnr:.3f})"
+                self._baseline = f" ({event.name} {event.fitness:.3f})"
             case Asked(purpose="promotion"):
                 return f"candidate {event.candidate}: goes on to {event.steps:,} steps"
             case Asked(purpose="race"):
@@ -85,14 +86,16 @@ class Log:
                 return f"candidate {jobs[event.job].candidate.id}: lost: {event.reason}{again}"
             case Validated():
                 beside = self._baseline
-                return f"full training: step {event.step}: validation {event.quality.psnr:.3f} dB{beside}"
+                unit = FIGURES[event.by].unit
+                return f"full training: step {event.step}: validation {event.quality.fitness:.3f}{unit}{beside}"
         return None
 
     def _finished(self, event: Finished, history: History) -> str:
         job = history.state.jobs[event.job]
+        unit = FIGURES[event.by].unit
         mark = " (best so far)" if self._is_best(event, history) else ""
         return (
-            f"candidate {job.candidate.id}: {event.quality.psnr:.3f} dB after {job.steps:,} steps, "
+            f"candidate {job.candidate.id}: {event.quality.fitness:.3f}{unit} after {job.steps:,} steps, "
             f"{job.candidate.params / 1e3:.1f} K parameters, {job.candidate.mult_adds / 1e9:.2f} G mult-adds, "
             f"{event.seconds.total:.1f} s (compile {event.seconds.compile:.1f}){mark}"
         )
@@ -101,5 +104,5 @@ class Log:
         """Whether nothing that was trained as long, or longer, is as good."""
         steps = history.state.jobs[event.job].steps
         before = max((psnr for length, psnr in self._best.items() if length >= steps), default=None)
-        self._best[steps] = max(event.quality.psnr, self._best.get(steps, event.quality.psnr))
-        return before is None or event.quality.psnr > before
+        self._best[steps] = max(event.quality.fitness, self._best.get(steps, event.quality.fitness))
+        return before is None or event.quality.fitness > before

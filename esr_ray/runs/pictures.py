@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from esr_ray.data.crops import PicturePair
-from esr_ray.metrics import MAX_PSNR, psnr
+from esr_ray.metrics import FIGURES, MAX_PSNR, psnr
 from esr_ray.tasks.task import Task
 
 SHOWN = 512
@@ -22,17 +22,18 @@ def comparison_picture(pair: PicturePair, sr: np.ndarray, task: Task, side: int 
     the middle `side` pixels.
 
     Two by two, as TensorBoard fits a picture to the width of its card: in a row each part would be half as large.
-    PSNR is that of the part, in dB, without the task's border where it is large enough to have one.
+    The figures are those of the part, without the task's border if it is large enough to have one.
     """
     given = task.shown(pair)
     scale = pair.hr.shape[0] // given.shape[0]
     nearest = given.repeat(scale, axis=0).repeat(scale, axis=1)
     middles = [_middle(part, side) for part in (nearest, task.baseline.of(pair), sr, pair.hr)]
-    baseline, network = (_psnr(part, middles[3], task) for part in middles[1:3])
+    baseline, network = (_fitness(part, middles[3], task) for part in middles[1:3])
+    unit = FIGURES[task.judged_by].unit
     labels = (
         _sized(task.input_name, middles[3], scale),
-        f"{task.baseline.name}  {baseline:.2f} dB",
-        f"network  {network:.2f} dB ({network - baseline:+.2f})",
+        f"{task.baseline.name}  {baseline:.2f}{unit}",
+        f"network  {network:.2f}{unit} ({network - baseline:+.2f})",
         _sized("HR" if scale > 1 else "original", middles[3], 1),
     )
     zoom = zoom_of(middles[3])
@@ -58,8 +59,10 @@ def _middle(picture: np.ndarray, side: int) -> np.ndarray:
     return picture[top : top + side, left : left + side]
 
 
-def _psnr(part: np.ndarray, original: np.ndarray, task: Task) -> float:
+def _fitness(part: np.ndarray, original: np.ndarray, task: Task) -> float:
     border = task.border if min(part.shape[:2]) > 4 * task.border else 0
+    if task.score is not None:
+        return task.score(part, original)
     return min(MAX_PSNR, psnr(part, original, border, task.judged_by == "psnr_y"))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from esr_ray.metrics import FIGURES
 from esr_ray.runs.folder import FINAL
 from esr_ray.runs.history import History
 from esr_ray.search.algorithm import Algorithm
@@ -18,20 +19,28 @@ RUNNERS_UP = 3
 """So many are named beside the winner."""
 
 
-def closing_line(verdict: Verdict) -> str:
+def closing_line(verdict: Verdict, judged_by: str = "psnr_y") -> str:
     """`Best values: [...]` as users of the reference know it, with true figures, and the units after it."""
+    name, meaning = _reference_name(judged_by)
     candidate = verdict.winner.candidate
     performance = {
         "flops": round(candidate.mult_adds / 1e9, 3),
         "params": round(candidate.params / 1e3, 3),
-        "PSNR": verdict.winner.measured,
+        name: verdict.winner.measured,
     }
     values = [{"worker_id": candidate.id, "performance": performance}]
     return (
         f"Best values: {values}  "
         "(flops: G mult-adds for a 1280x720 output; params: thousands; "
-        "PSNR: dB on Y, validation pictures, after fast training)"
+        f"{meaning}, validation pictures, after fast training)"
     )
+
+
+def _reference_name(judged_by: str) -> tuple[str, str]:
+    """The reference's name of the figure that fitness is, and what it means here."""
+    if judged_by == "score":
+        return "score", "score: of the task's file"
+    return "PSNR", f"PSNR: dB {'on Y' if judged_by == 'psnr_y' else 'over R, G and B'}"
 
 
 def verdict_lines(algorithm: Algorithm, state: State) -> list[str]:
@@ -39,31 +48,31 @@ def verdict_lines(algorithm: Algorithm, state: State) -> list[str]:
     verdict = algorithm.verdict(state)
     if verdict is None:
         return []
-    lines = []
+    lines, unit = [], FIGURES[state.judged_by].unit
     names = " against ".join(one.name for one in shown_view(algorithm, state).objectives)
     lines.append(f"front of {names}:")
-    lines += [f"  {_front_line(row)}" for row in front_rows(algorithm, state)]
+    lines += [f"  {_front_line(row, unit)}" for row in front_rows(algorithm, state)]
     winner, others = verdict.winner, verdict.finalists[1 : 1 + RUNNERS_UP]
-    noise = ", ".join(f"{error:.3f} dB at {steps:,} steps" for steps, error in verdict.noise)
+    noise = ", ".join(f"{error:.3f}{unit} at {steps:,} steps" for steps, error in verdict.noise)
     if not verdict.repeated:
         noise += " (assumed: no network was trained with two seeds)"
     tolerance = algorithm.race.tolerance if algorithm.race is not None else 0.0
-    within = f"or within {tolerance:g} dB of it" if tolerance else "of all"
+    within = f"or within {tolerance:g}{unit} of it" if tolerance else "of all"
     lines.append(
-        f"winner: candidate {winner.candidate.id}, {winner.value:.3f} ± {winner.error:.3f} dB, the best "
+        f"winner: candidate {winner.candidate.id}, {winner.value:.3f} ± {winner.error:.3f}{unit}, the best "
         f"{within} with probability {winner.probability:.2f}; noise of a training: {noise}"
     )
     if others:
-        named = ", ".join(f"{one.candidate.id} ({one.value:.3f} ± {one.error:.3f} dB)" for one in others)
+        named = ", ".join(f"{one.candidate.id} ({one.value:.3f} ± {one.error:.3f}{unit})" for one in others)
         lines.append(f"runners-up: candidates {named}")
     return lines
 
 
-def _front_line(row: FrontRow) -> str:
+def _front_line(row: FrontRow, unit: str) -> str:
     latency = "" if row.latency_s is None else f", {1e3 * row.latency_s:.1f} ms"
     memory = "" if row.memory_mb is None else f", {row.memory_mb:.0f} MB"
     return (
-        f"candidate {row.id}: {row.psnr:.3f} ± {row.error:.3f} dB after {row.steps:,} steps, "
+        f"candidate {row.id}: {row.psnr:.3f} ± {row.error:.3f}{unit} after {row.steps:,} steps, "
         f"{row.params / 1e3:.1f} K parameters, {row.mult_adds / 1e9:.2f} G mult-adds{latency}{memory}: "
         f"{' '.join(row.arch)}"
     )
@@ -90,14 +99,15 @@ def result_json(algorithm: Algorithm, verdict: Verdict, labels: Mapping[str, int
     their candidates."""
     candidate = verdict.winner.candidate
     row = row_of(algorithm.view(history.state), candidate.id)
+    by = history.state.judged_by
     content: dict[str, Any] = {
         "best": {
             "id": candidate.id,
             "arch": list(candidate.arch),
             "params": candidate.params,
             "mult_adds_1280x720": candidate.mult_adds,
-            "fitness_psnr_y": verdict.winner.measured,
-            "estimated_psnr_y": verdict.winner.value,
+            f"fitness_{by}": verdict.winner.measured,
+            f"estimated_{by}": verdict.winner.value,
             "standard_error": verdict.winner.error,
             "steps": row.steps,
             "trainings": row.trainings,
@@ -108,7 +118,7 @@ def result_json(algorithm: Algorithm, verdict: Verdict, labels: Mapping[str, int
         "tolerance_db": 0.0 if algorithm.race is None else algorithm.race.tolerance,
         "noise_db": [{"steps": steps, "standard_deviation": error} for steps, error in verdict.noise],
         "repeated_trainings": verdict.repeated,
-        "runners_up": [_standing(one) for one in verdict.finalists[1 : 1 + RUNNERS_UP]],
+        "runners_up": [_standing(one, by) for one in verdict.finalists[1 : 1 + RUNNERS_UP]],
     }
     trained = {}
     for label, candidate_id in labels.items():
@@ -123,12 +133,12 @@ def result_json(algorithm: Algorithm, verdict: Verdict, labels: Mapping[str, int
     return json.dumps(content, indent=2) + "\n"
 
 
-def _standing(one: Standing) -> dict[str, Any]:
+def _standing(one: Standing, by: str) -> dict[str, Any]:
     return {
         "id": one.candidate.id,
         "arch": list(one.candidate.arch),
-        "fitness_psnr_y": one.measured,
-        "estimated_psnr_y": one.value,
+        f"fitness_{by}": one.measured,
+        f"estimated_{by}": one.value,
         "standard_error": one.error,
         "trainings": one.trainings,
         "probability": one.probability,
@@ -151,20 +161,22 @@ def networks_json(costs: Mapping[str, tuple[int, int]], history: History) -> str
 
 def networks_line(costs: Mapping[str, tuple[int, int]], history: History) -> str:
     """The closing line of a run that trained networks that were given."""
+    # They are all of one task.
+    name, meaning = _reference_name(next(iter(history.reported[label].by for label in costs), "psnr_y"))
     values = [
         {
             "network": label,
             "performance": {
                 "flops": round(mult_adds / 1e9, 3),
                 "params": round(params / 1e3, 3),
-                "PSNR": history.reported[label].sets[0]["network"][history.reported[label].by],
+                name: history.reported[label].sets[0]["network"][history.reported[label].by],
             },
         }
         for label, (params, mult_adds) in costs.items()
     ]
     return (
         f"Values: {values}  (flops: G mult-adds for a 1280x720 output; params: thousands; "
-        "PSNR: dB on Y, test pictures, after full training)"
+        f"{meaning}, test pictures, after full training)"
     )
 
 

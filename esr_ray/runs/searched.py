@@ -10,7 +10,7 @@ from pathlib import Path
 
 from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
-from esr_ray.runs.folder import RunFolder, stored_config
+from esr_ray.runs.folder import RunFolder, stored_config, with_copies
 from esr_ray.runs.record import read_history
 from esr_ray.search.make import limits_of
 from esr_ray.search.ranking import view_of
@@ -26,11 +26,9 @@ def is_run(path: Path) -> bool:
 
 
 def run_experiment_config(path: Path) -> Config:
-    """The configuration of a run, with the copies of its block files in the place of the originals."""
+    """The configuration of a run, with the copies of the user's files in the place of the originals."""
     folder = RunFolder(path.absolute())
-    config = stored_config(folder)
-    blocks = tuple(str(file) for file in sorted(folder.blocks.glob("*.py"))) if folder.blocks.is_dir() else ()
-    return config.model_copy(update={"space": config.space.model_copy(update={"user_blocks": blocks})})
+    return with_copies(stored_config(folder), folder)
 
 
 def searched_networks(path: Path, best: int) -> list[tuple[str, ...]]:

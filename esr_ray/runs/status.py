@@ -28,7 +28,8 @@ class Status:
 
     `spent` of `budget` steps of training were asked for in the search; `trained` jobs have a result. `winner` is the id
     of one of the front, `confidence` that in it. `network` is the label of what is trained in full. `process` is the
-    driver's: where it is another one, the driver was restarted and numbers its lines anew.
+    driver's: where it is another one, the driver was restarted and numbers its lines anew. `judged_by` names the figure
+    that fitness is.
     """
 
     phase: str = "starting"
@@ -43,6 +44,7 @@ class Status:
     winner: int | None = None
     confidence: float | None = None
     baseline: tuple[str, float] | None = None
+    judged_by: str = "psnr_y"
     network: str = ""
     step: int = 0
     steps: int = 0
@@ -72,7 +74,7 @@ class StatusView:
             case DevicesCounted():
                 self._update(devices=event.count)
             case BaselineMeasured():
-                self._update(baseline=(event.name, event.psnr))
+                self._update(baseline=(event.name, event.fitness), judged_by=event.by)
             case Progressed():
                 if self._began is None:
                     # A training that goes on from a state did the steps before in another process.

@@ -24,7 +24,7 @@ from esr_ray.config.schema import Config
 from esr_ray.data.transfer import read_part
 from esr_ray.errors import UserError
 from esr_ray.inference.measure import measure_baseline
-from esr_ray.metrics import Quality, mean_quality
+from esr_ray.metrics import FIGURES, Quality, mean_quality
 from esr_ray.native.cpu import cpu_name
 from esr_ray.runs.artifacts import Artifacts
 from esr_ray.runs.board import Board
@@ -59,9 +59,9 @@ from esr_ray.search.loop import Stopped, run_search
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.state import State
 from esr_ray.space.counts import mult_adds_720p, spec_cost
-from esr_ray.space.user_block import BlockSource, load_blocks
 from esr_ray.tasks.make import make_task, network_spec, space_of
 from esr_ray.tasks.pictures import cache_dir, open_pictures, plan_pictures, with_checksums
+from esr_ray.tasks.user_files import UserFile, load_files
 
 LOCK_PATIENCE_S = 10.0
 """How long a driver waits for one that is dying to let go of the run folder."""
@@ -77,7 +77,7 @@ class DriverSetup:
 
     path: str
     config: Config
-    blocks: tuple[BlockSource, ...]
+    files: tuple[UserFile, ...]
     resume: bool
     retry_failed: bool
     nodes_may_join: bool = False
@@ -199,11 +199,11 @@ class Driver:
         return descriptor
 
     def _write_config(self) -> None:
-        create(self.folder, self.setup.config, {source.name: source.text for source in self.setup.blocks})
+        create(self.folder, self.setup.config, {file.place: file.text for file in self.setup.files})
 
     def _run(self, record: Record, closing: ExitStack) -> Outcome:
         config, history = self.setup.config, record.history
-        load_blocks(self.setup.blocks)
+        load_files(self.setup.files)
         log = Log(self.folder.log, config.runtime.max_attempts)
         closing.callback(log.close)
         # Of the past it only takes note.
@@ -221,7 +221,7 @@ class Driver:
             record.tell(Said(note))
         task = make_task(config.task)
         baseline = mean_quality([one.quality for one in measure_baseline(pictures.validation, task)])
-        record.tell(BaselineMeasured(task.baseline.name, baseline.psnr))
+        record.tell(BaselineMeasured(task.baseline.name, baseline.fitness, baseline.by))
         artifacts = self._artifacts = Artifacts(self.folder, task)
         artifacts.sample = pictures.validation[0]
 
@@ -234,13 +234,13 @@ class Driver:
         if "search" in config.pipeline:
             algorithm = make_algorithm(config, space_of(config))
         self._begin(record, placement, pictures.checksum)
-        board = Board(self.folder.tensorboard, algorithm, self.folder.pictures)
+        board = Board(self.folder.tensorboard, algorithm, self.folder.pictures, task.judged_by)
         closing.callback(board.close)
         record.views.remove(self._status)
         self._status = StatusView(log, algorithm)
         record.catch_up([board, self._status])
-        record.tell(BaselineMeasured(task.baseline.name, baseline.psnr))
-        setup = WorkerSetup(config, placement.target, plan, self.setup.blocks, ray.get_runtime_context().current_actor)
+        record.tell(BaselineMeasured(task.baseline.name, baseline.fitness, baseline.by))
+        setup = WorkerSetup(config, placement.target, plan, self.setup.files, ray.get_runtime_context().current_actor)
         run = Run(self.folder, record, artifacts, setup, placement)
 
         closing_line = self._train_networks(run) if algorithm is None else self._search_and_train(run, algorithm)
@@ -265,17 +265,17 @@ class Driver:
             labels = self._train_chosen(run, algorithm, state)
         result = result_json(algorithm, verdict, labels, record.history)
         write_atomically(self.folder.result, result.encode())
-        return closing_line(verdict)
+        return closing_line(verdict, state.judged_by)
 
     def _train_chosen(self, run: Run, algorithm: Algorithm, state: State) -> dict[str, int]:
         """Train what `full_training.networks` names; the candidates by label."""
         which = run.setup.config.full_training.networks
         ids = chosen(algorithm, state, which)
         labels = {FINAL if len(ids) == 1 else f"front_{place:02d}": one for place, one in enumerate(ids)}
-        view = algorithm.view(state)
+        view, unit = algorithm.view(state), FIGURES[state.judged_by].unit
         for label, one in labels.items():
             row = row_of(view, one)
-            why = f"candidate {one}, {which} of the search ({row.psnr:.3f} ± {row.error:.3f} dB)"
+            why = f"candidate {one}, {which} of the search ({row.psnr:.3f} ± {row.error:.3f}{unit})"
             self._train(run, Kept(label, row.arch, one, why))
         return labels
 

@@ -58,7 +58,7 @@ def print_plan(experiment: Experiment, address: str | None, console: Console) ->
         if experiment.pictures is None or experiment.reach is None:
             say("time: not tried, " + ("the pictures are not here" if experiment.reach else "nothing is searched"))
             return
-        setup = WorkerSetup(config, placement.target, experiment.pictures, experiment.blocks)
+        setup = WorkerSetup(config, placement.target, experiment.pictures, experiment.files)
         expected = expected_time(config, placement, _trial(experiment, setup, placement, say))
     say(
         f"time expected: {expected.candidate_s:.0f} s a candidate, {duration(expected.search_s)} for the search, "
@@ -132,7 +132,7 @@ def _trial(experiment: Experiment, setup: WorkerSetup, placement: Placement, say
     """Train the first candidate of the search for a few steps on one device."""
     config = setup.config
     one_device = Placement(placement.resource, placement.target, 1, placement.reason)
-    backend = RayBackend(WorkerSetup(config, setup.target, setup.pictures, setup.blocks), one_device, say)
+    backend = RayBackend(WorkerSetup(config, setup.target, setup.pictures, setup.files), one_device, say)
     try:
         (first,) = make_algorithm(config, experiment.space).ask(State(), 1)
         backend.submit([replace(first, steps=TRIAL_STEPS)])

@@ -20,8 +20,8 @@ from esr_ray.runtime.node import this_node
 from esr_ray.runtime.node_pictures import open_here
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.search.job import Job
-from esr_ray.space.user_block import load_blocks
 from esr_ray.tasks.make import network_spec
+from esr_ray.tasks.user_files import load_files
 from esr_ray.training.result import Trained
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Evaluator:
         core = pin_to_free_core() if setup.target == "CPU" else None
         self.device = device_name(setup.target, core)
         use_target(setup.target, setup.config.runtime.mode)
-        load_blocks(setup.blocks)
+        load_files(setup.files)
         self.pictures = open_here(setup)
         from esr_ray.training.kernels import choose_kernels
 

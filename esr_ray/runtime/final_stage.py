@@ -14,6 +14,7 @@ from ray.exceptions import RayError, RayTaskError
 from esr_ray.config.schema import Config
 from esr_ray.errors import TooFewDevices, UserError
 from esr_ray.inference.result import beside
+from esr_ray.metrics import FIGURES
 from esr_ray.runs.artifacts import Artifacts
 from esr_ray.runs.events import CurveFound, PhaseBegan, Reported, Said, TrainingBegan, TrainingEnded
 from esr_ray.runs.folder import RunFolder, write_atomically
@@ -255,8 +256,9 @@ def _report(run: Run, kept: Kept, benchmarks: list[dict[str, Any]], should_stop:
     judged_by = make_task(run.setup.config.task).judged_by
     run.record.append(Reported(benchmarks, seconds, beside(network, baseline), kept.label, baseline.name, judged_by))
     for ours, theirs in zip(network.sets, baseline.sets, strict=True):
-        psnr, without = (getattr(one.mean, judged_by) for one in (ours, theirs))
-        run.say(f"{ours.name}: {psnr:.2f} dB, {baseline.name} {without:.2f} ({psnr - without:+.2f})")
+        figure, without = (getattr(one.mean, judged_by) for one in (ours, theirs))
+        unit = FIGURES[judged_by].unit
+        run.say(f"{ours.name}: {figure:.2f}{unit}, {baseline.name} {without:.2f} ({figure - without:+.2f})")
 
 
 def _wait(run: Run, reference: ray.ObjectRef, should_stop: Callable[[], bool]) -> Any:

@@ -14,8 +14,8 @@ from esr_ray.networks.target import use_target
 from esr_ray.runtime.node_pictures import open_here
 from esr_ray.runtime.placement import Placement, ray_options
 from esr_ray.runtime.setup import WorkerSetup, worker_environment
-from esr_ray.space.user_block import load_blocks
 from esr_ray.tasks.pictures import open_benchmarks
+from esr_ray.tasks.user_files import load_files
 
 RETRIES = 3
 """Times that the task is begun again where its process or node dies."""
@@ -48,7 +48,7 @@ def _report(setup: WorkerSetup, threads: int, weights: bytes) -> tuple[Evaluated
         allowed = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, set(allowed[:threads]))
     use_target(setup.target, setup.config.runtime.mode)
-    load_blocks(setup.blocks)
+    load_files(setup.files)
     from esr_ray.networks.checkpoint import checkpoint_from_bytes
 
     config = setup.config

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from esr_ray.config.schema import Config
-from esr_ray.space.user_block import BlockSource
 from esr_ray.tasks.pictures import PicturePlan
+from esr_ray.tasks.user_files import UserFile
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class WorkerSetup:
     config: Config
     target: str
     pictures: PicturePlan
-    blocks: tuple[BlockSource, ...]
+    files: tuple[UserFile, ...]
     driver: Any = None
     """The driver actor, which sends pictures to nodes that do not have them. None where all is on one node."""
 

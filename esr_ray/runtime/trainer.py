@@ -16,8 +16,8 @@ from esr_ray.runtime.cores import pin_to_free_core
 from esr_ray.runtime.node import this_node
 from esr_ray.runtime.node_pictures import open_here
 from esr_ray.runtime.setup import WorkerSetup
-from esr_ray.space.user_block import load_blocks
 from esr_ray.tasks.make import network_spec
+from esr_ray.tasks.user_files import load_files
 from esr_ray.training.result import FullyTrained
 
 
@@ -70,7 +70,7 @@ class Trainer:
         if plain:
             config = config.model_copy(update={"runtime": config.runtime.model_copy(update={"kernels": "plain"})})
         use_target(setup.target, config.runtime.mode)
-        load_blocks(setup.blocks)
+        load_files(setup.files)
         if member.count > 1:
             join_group(setup.target, "worker", member)
         from esr_ray.runtime.remote_onlooker import RemoteOnlooker

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from esr_ray.command import add_options, read_config, resumed, run_command, run_experiment
-from esr_ray.config.schema import Config
+from esr_ray.api.planned import new_search, resumed
+from esr_ray.command import add_options, make_parser, print_warning, run_command, run_planned
 from esr_ray.errors import UserError
-from esr_ray.runs.folder import RunFolder, new_folder
+from esr_ray.runs.folder import RunFolder
 from esr_ray.runs.replay import replay_run
-from esr_ray.runs.searched import searched_networks
+from esr_ray.runs.searched import run_experiment_config
 from esr_ray.search.make import make_algorithm
-from esr_ray.space.user_block import load_blocks, read_blocks
 from esr_ray.tasks.make import space_of
+from esr_ray.tasks.user_files import load_paths
 
 EPILOG = """\
 examples:
@@ -44,12 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m esr_ray.search",
-        description="Find the best super-resolution network within a budget by evolution, and train it in full.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("search", "Find the best network within a budget by evolution, and train it in full.", EPILOG)
     parser.add_argument("config", nargs="?", help="configuration file (YAML); with --resume only where it changed")
     add_options(parser)
     parser.add_argument(
@@ -73,30 +68,20 @@ def _search(options: argparse.Namespace, console: Console) -> int:
         return _replay(options)
     if options.seed_from is not None and options.resume is not None:
         raise UserError("--seed-from begins a new run: it does not go with --resume")
-    given = None if options.config is None else read_config(options.config, options.overrides)
     if options.resume is not None:
-        config, folder = resumed(options.resume, given, options.overrides)
-    elif given is None:
+        planned = resumed(options.resume, options.config, options.overrides, print_warning, options.retry_failed)
+    elif options.config is None:
         raise UserError("give a configuration file (configs/demo.yml), or --resume RUN_DIR; see --help")
     else:
-        config, folder = _with_founders(given, options.seed_from), new_folder(given, Path(options.config))
-    return run_experiment(config, folder, options, console, options.retry_failed)
-
-
-def _with_founders(config: Config, source: str | None) -> Config:
-    """The configuration with the best networks of a run to begin with."""
-    if source is None:
-        return config
-    founders = tuple(dict.fromkeys(searched_networks(Path(source), config.evolution.num_individual)))
-    evolution = config.evolution.model_copy(update={"founders": (*config.evolution.founders, *founders)})
-    return config.model_copy(update={"evolution": evolution})
+        planned = new_search(options.config, options.overrides, print_warning, options.seed_from)
+    return run_planned(planned, options.address, options.dry_run, console)
 
 
 def _replay(options: argparse.Namespace) -> int:
     if options.resume is not None or options.config is not None or options.seed_from is not None or options.overrides:
         raise UserError("--replay RUN_DIR goes alone: the run's own record says with which configuration it was made")
     folder = RunFolder(Path(options.replay).absolute())
-    load_blocks(read_blocks(sorted(folder.blocks.glob("*.py")) if folder.blocks.is_dir() else ()))
+    load_paths(run_experiment_config(folder.path))
     done = replay_run(folder.journal, lambda config: make_algorithm(config, space_of(config)))
     processes = "" if done.processes == 1 else f", over {done.processes} beginnings and resumptions"
     print(f"{folder.path}: {done.choices} choices made again{processes}: all the same; nothing was trained")

@@ -66,11 +66,12 @@ class Finished:
     node: str
     cost: DeviceCost = NOT_MEASURED
     by: str = "psnr_y"
+    score: float | None = None
     event: Literal["finished"] = "finished"
 
     @property
     def quality(self) -> Quality:
-        return Quality(self.psnr_y, self.psnr_rgb, self.ssim_y, self.by)
+        return Quality(self.psnr_y, self.psnr_rgb, self.ssim_y, self.by, self.score)
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class Gatherer:
     at every result.
     """
 
-    def __init__(self, figure: Callable[[Quality], float] = lambda quality: quality.psnr) -> None:
+    def __init__(self, figure: Callable[[Quality], float] = lambda quality: quality.fitness) -> None:
         self.figure = figure
         self._begin()
 
@@ -131,7 +131,7 @@ class Gatherer:
         return new
 
 
-def gather(state: State, figure: Callable[[Quality], float] = lambda quality: quality.psnr) -> Evidence:
+def gather(state: State, figure: Callable[[Quality], float] = lambda quality: quality.fitness) -> Evidence:
     """The evidence of a state for one figure of quality, the PSNR that networks are judged by without another."""
     return Gatherer(figure).gather(state)
 

@@ -107,4 +107,5 @@ def _ended(done: Done, state: State, keep: Callable[[Done], None]) -> Finished |
         done.node,
         trained.cost,
         quality.by,
+        quality.score,
     )

@@ -50,7 +50,7 @@ def _of_device(figure: Callable[[DeviceCost], float | None]) -> Callable[[State,
 OBJECTIVES = {
     one.name: one
     for one in (
-        Objective("psnr", "dB", True, _of_quality(lambda quality: quality.psnr)),
+        Objective("psnr", "dB", True, _of_quality(lambda quality: quality.fitness)),
         Objective("ssim", "", True, _of_quality(lambda quality: quality.ssim_y)),
         Objective("params", "parameters", False, _of_candidate(lambda candidate: candidate.params)),
         Objective("mult_adds", "mult-adds", False, _of_candidate(lambda candidate: candidate.mult_adds)),

@@ -40,6 +40,12 @@ class State:
     next_job: int = 0
 
     @property
+    def judged_by(self) -> str:
+        """The figure of quality (`esr_ray.metrics.FIGURES`) that fitness is, as the first result has it."""
+        found = (outcome.quality.by for outcome in self.outcomes.values() if outcome.quality is not None)
+        return next(found, "psnr_y")
+
+    @property
     def spent_steps(self) -> int:
         """Steps of all jobs together."""
         return sum(self.spent.values())

@@ -10,26 +10,14 @@ H and W are even. The file is copied into the run folder and imported by path on
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import sys
-import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from esr_ray.errors import UserError
 from esr_ray.space.block import Block, BlockType, register_block_type
 from esr_ray.space.layers import Cost
-
-
-@dataclass(frozen=True)
-class BlockSource:
-    """A user's block file: its name and its text, so that nodes without a common disk have it too."""
-
-    name: str
-    text: str
 
 
 def load_user_block(path: str | Path) -> BlockType:
@@ -87,23 +75,3 @@ def _import(path: Path) -> ModuleType:
         del sys.modules[name]
         raise UserError(f"{path}: could not be imported: {type(error).__name__}: {error}") from error
     return module
-
-
-def read_blocks(paths: Sequence[str | Path]) -> tuple[BlockSource, ...]:
-    """The user's block files. Raises UserError where two have one name: the run folder's copies go by it."""
-    names = [Path(path).name for path in paths]
-    if len(set(names)) != len(names):
-        raise UserError(f"space.user_blocks: two files have the same name ({', '.join(sorted(names))}); rename one")
-    return tuple(BlockSource(Path(path).name, Path(path).read_text(encoding="utf-8")) for path in paths)
-
-
-def load_blocks(sources: Sequence[BlockSource]) -> None:
-    """Import block files in this process, from a folder that is named by their text."""
-    for source in sources:
-        key = hashlib.sha256(source.text.encode()).hexdigest()[:16]
-        folder = Path(tempfile.gettempdir()) / f"esr_ray-blocks-{key}"
-        folder.mkdir(exist_ok=True)
-        path = folder / source.name
-        if not path.is_file() or path.read_text(encoding="utf-8") != source.text:
-            path.write_text(source.text, encoding="utf-8")
-        load_user_block(path)

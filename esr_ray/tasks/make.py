@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from esr_ray.config.schema import Config, TaskConfig
+from esr_ray.config.schema import Config
+from esr_ray.config.task import TaskConfig
 from esr_ray.errors import UserError
 from esr_ray.space.space import Space, make_space
 from esr_ray.space.spec import NetworkSpec
@@ -15,13 +16,16 @@ from esr_ray.tasks.demosaicking import demosaicking
 from esr_ray.tasks.denoising import denoising
 from esr_ray.tasks.super_resolution import super_resolution
 from esr_ray.tasks.task import Task
+from esr_ray.tasks.user_task import user_task
 
 
 def make_task(config: TaskConfig) -> Task:
-    """The task that the section `task` describes."""
+    """The task that the section `task` describes. Raises UserError for a user's file that was not loaded."""
     settings = config.model_dump(mode="json")
     if config.name == "denoising":
         return denoising(settings, config.sigmas, config.clip)
+    if config.file is not None:
+        return user_task(settings, config.file, config.scale)
     if config.name == "demosaicking":
         return demosaicking(settings, config.pattern)
     return super_resolution(settings, config.scale, config.colour)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esr_ray.data.crops import PicturePair
+from esr_ray.metrics import Score
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
@@ -43,13 +44,14 @@ class Task:
     | `title` | it in a few words |
     | `scale` | pixels of a side of the output for each of the input |
     | `border` | pixels at each side of a picture that are not measured |
-    | `judged_by` | the figure of quality that is fitness: psnr_y or psnr_rgb |
+    | `judged_by` | the figure of quality that is fitness: psnr_y, psnr_rgb, or score |
     | `baselines` | what networks are compared with, the first above all |
     | `prepare(lr, hr, draw)` | batches of RGB crops (B, 3, h, w) and (B, 3, H, W) as the network trains on them |
     | `degraded(pair)` | what a network is given of a pair of pictures that it is measured on, (in_channels, h, w) |
     | `given(picture)` | what a network is given of a user's picture |
     | `complete(output, picture)` | the picture that a network's output (out_channels, H, W) for `picture` makes |
     | `shown(pair)` | that input as a picture to look at, uint8 (h', w', 3), and `input_name` |
+    | `score` | a user's own figure |
     """
 
     settings: dict[str, Any]
@@ -66,6 +68,7 @@ class Task:
     complete: Callable[[F32, U8], U8]
     shown: Callable[[PicturePair], U8]
     input_name: str
+    score: Score | None = None
 
     @property
     def baseline(self) -> Baseline:

@@ -1,0 +1,11 @@
+"""What all sections of a configuration have in common: values are checked strictly, and nothing unknown is let in."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """A section of a configuration."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
