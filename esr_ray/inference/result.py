@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 
@@ -26,9 +27,8 @@ class SetFigures:
 
     @property
     def mean(self) -> Figures:
-        count = len(self.pictures)
         columns = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb")
-        return Figures("mean", *(sum(getattr(one, column) for one in self.pictures) / count for column in columns))
+        return Figures("mean", *(fmean(getattr(one, column) for one in self.pictures) for column in columns))
 
 
 @dataclass(frozen=True)
