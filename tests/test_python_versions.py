@@ -1,6 +1,7 @@
 """The versions of Python that esr_ray runs on: all that names them agrees, and what the oldest lacks is found."""
 
 import configparser
+import os
 import re
 import subprocess
 import sys
@@ -15,10 +16,11 @@ VERSIONS = re.findall(r"Python :: (3\.\d+)", SETUP["metadata"]["classifiers"])
 OLDEST, NEWEST = ((3, int(one.split(".")[1])) for one in (VERSIONS[0], VERSIONS[-1]))
 
 
-def venv_script(path: Path, code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def venv_script(path: object, code: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Bash code after scripts/_venv.sh, where commands are found in `path` alone."""
-    command = ["/bin/bash", "-euc", f'. "{ROOT}/scripts/_venv.sh"; {code}']
-    return subprocess.run(command, capture_output=True, text=True, env={"PATH": str(path), **variables}, check=False)
+    command = ["/bin/bash", "-euc", f". scripts/_venv.sh; {code}"]
+    environment = {"PATH": str(path), **variables}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
 
 
 def choose(path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -26,12 +28,25 @@ def choose(path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 def put_python(folder: Path, name: str, version: tuple[int, int]) -> None:
-    """An interpreter that is asked for its version with -c."""
+    """An interpreter that says its version, and notes in NAME.ran which modules it was to run."""
     folder.mkdir(exist_ok=True)
     script = folder / name
     pretend = f"import sys; sys.version_info = {version}; exec(sys.argv[1])"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{pretend}" "$2"\n')
+    script.write_text(
+        f'''#!/bin/sh
+if [ "$1" = -m ]; then echo "$*" >>"{script}.ran"; exit; fi
+exec "{sys.executable}" -c "{pretend}" "$2"
+'''
+    )
     script.chmod(0o755)
+
+
+def put_venv(folder: Path, version: tuple[int, int]) -> Path:
+    """An environment of that version."""
+    folder.mkdir()
+    (folder / "pyvenv.cfg").touch()
+    put_python(folder / "bin", "python", version)
+    return folder
 
 
 def test_the_metadata_allows_the_versions_that_it_names():
@@ -103,12 +118,26 @@ def test_scripts_say_what_there_is_where_none_fits(tmp_path):
     )
 
 
-def test_environment_of_another_python_is_left_alone_unless_a_script_made_it(tmp_path):
-    venv = tmp_path / "venv"
+def test_environment_of_another_python_is_left_alone_if_no_script_made_it(tmp_path):
+    venv = put_venv(tmp_path / "venv", OLDEST)
     put_python(tmp_path, "mine", NEWEST)
-    (venv / "bin").mkdir(parents=True)
-    (venv / "pyvenv.cfg").touch()
-    put_python(venv / "bin", "python", OLDEST)
     done = venv_script(tmp_path, "ensure_venv dev", PYTHON="mine", VENV=str(venv))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: the environment {venv} is not of Python {VERSIONS[-1]}; remove it, ")
+    assert not (tmp_path / "mine.ran").exists()
+
+
+def test_environment_of_another_python_is_made_anew_if_a_script_made_it(tmp_path):
+    venv = put_venv(tmp_path / "venv", OLDEST)
+    (venv / ".installed").touch()
+    put_python(tmp_path, "mine", NEWEST)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = venv_script(path, "ensure_venv dev", PYTHON="mine", VENV=str(venv))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "mine.ran").read_text() == f"-m venv --clear {venv}\n"
+    installed = venv / "bin" / "python.ran"
+    assert installed.read_text().endswith(" --editable .[dev]\n")
+    # Without PYTHON, what is there serves.
+    installed.unlink()
+    assert venv_script(path, "ensure_venv dev", VENV=str(venv)).returncode == 0
+    assert (tmp_path / "mine.ran").read_text().count("\n") == 1
