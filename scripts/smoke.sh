@@ -32,7 +32,7 @@ for archive in "$scratch"/dist/*.whl "$scratch"/dist/*.tar.gz; do
     "$scratch/venv/bin/python" -m pip check
     mkdir "$scratch/work"
     # -I: only what is installed is importable.
-    (cd "$scratch/work" && "$scratch/venv/bin/python" -I "$OLDPWD/scripts/smoke.py")
+    (cd "$scratch/work" && "$scratch/venv/bin/python" -I -u "$OLDPWD/scripts/smoke.py")
     rm -rf "$scratch/work"
 done
 echo "done after $SECONDS s in all"
