@@ -7,7 +7,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import chdir
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -120,11 +120,22 @@ def _say_devices(report: Report, address: str | None) -> str:
     return placement.target
 
 
+@contextmanager
+def _working_in(folder: str) -> Iterator[None]:
+    """The working directory for a while: contextlib.chdir, which Python 3.10 does not have."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
 def _say_kernels(report: Report, target: str) -> None:
     """Train one step as a candidate is trained."""
     config = check_config({"data": {"hr": "sample:scikit-image"}}, "the defaults")
     # MindSpore leaves folders where it compiles.
-    with tempfile.TemporaryDirectory() as scratch, chdir(scratch):
+    with tempfile.TemporaryDirectory() as scratch, _working_in(scratch):
         try:
             from esr_ray.networks.target import use_target
             from esr_ray.space.spec import NetworkSpec

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up and runs all benchmarks, in about half an hour on two idle cores; each prints its ratio last.
-#   VENV=DIR     the virtual environment (default .venv-benchmarks)      PYTHON=...   a Python 3.11
+#   VENV=DIR     the virtual environment (default .venv-benchmarks)      PYTHON=...   a Python 3.10, 3.11 or 3.12
 # Arguments go to each of ours: --quick shows within minutes that they work, and measures nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."

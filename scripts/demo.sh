@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up and runs a whole search on real photographs: configs/demo.yml. Arguments go to the search.
-#   VENV=DIR     the virtual environment (default .venv)      PYTHON=...   a Python 3.11
+#   VENV=DIR     the virtual environment (default .venv)      PYTHON=...   a Python 3.10, 3.11 or 3.12
 set -euo pipefail
 cd "$(dirname "$0")/.."
 VENV=${VENV:-.venv}

@@ -2,7 +2,7 @@
 # Sets up and runs style, types and tests. Arguments go to pytest (-m slow runs what takes minutes).
 #   --cluster    instead the test of a true `ray up` onto this machine by ssh: needs sshd and rsync, which are installed
 #                where that may be done (root on Debian or Ubuntu); otherwise it says what is missing, and skips
-#   VENV=DIR     the virtual environment (default .venv-test)      PYTHON=...   a Python 3.11
+#   VENV=DIR     the virtual environment (default .venv-test)      PYTHON=...   a Python 3.10, 3.11 or 3.12
 set -euo pipefail
 cd "$(dirname "$0")/.."
 VENV=${VENV:-.venv-test}

@@ -8,18 +8,17 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tomllib
 import zipfile
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from project import ROOT, pyproject
 
 from esr_ray.native import build, library
 from esr_ray.native.library import Library, usable_instruction_sets
 
-ROOT = Path(__file__).parents[1]
 FAST = ["-O0"]
 """Flags of builds that nothing is computed with."""
 
@@ -255,7 +254,7 @@ def test_wheel_has_the_builds_and_the_checkout_does_not(checkout: Path, tmp_path
 @pytest.mark.slow
 @pytest.mark.usefixtures("compiler")
 def test_sdist_builds_and_editable_installation_builds_in_place(checkout: Path, tmp_path: Path) -> None:
-    required = tomllib.loads((checkout / "pyproject.toml").read_text())["build-system"]["requires"]
+    required = pyproject(checkout)["build-system"]["requires"]
     python("-m", "pip", "install", "--target", tmp_path / "tools", *required)
     paths = os.pathsep.join(map(str, (tmp_path / "tools", checkout / "scripts")))
     hooks = {"cwd": checkout, "env": {**os.environ, "PYTHONPATH": paths}}

@@ -85,7 +85,7 @@ def _follow(
     found = {path[depth:]: leaf for path, leaf in leaves.items() if path[:depth] == target}
     if not found:
         raise UserError(f"{said} is not in this file; correct the path or write the section out")
-    del leaves[(*child, "ref")]
+    leaves.pop((*child, "ref"))
     for tail, leaf in found.items():
         path = (*child, *tail)
         # An empty section holds nothing that could win.

@@ -111,7 +111,10 @@ def store_checksum(spec: StoreSpec) -> str:
 def _file_sha256(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.sha256()
+            while part := file.read(1 << 20):
+                digest.update(part)
+            return digest.hexdigest()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); replace or remove the file") from None
 

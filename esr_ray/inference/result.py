@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 
@@ -27,11 +28,10 @@ class SetFigures:
 
     @property
     def mean(self) -> Figures:
-        count = len(self.pictures)
         columns = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb")
-        means = {column: sum(getattr(one, column) for one in self.pictures) / count for column in columns}
+        means = {column: fmean(getattr(one, column) for one in self.pictures) for column in columns}
         scores = [one.score for one in self.pictures if one.score is not None]
-        return Figures("mean", **means, score=sum(scores) / len(scores) if scores else None)
+        return Figures("mean", **means, score=fmean(scores) if scores else None)
 
 
 @dataclass(frozen=True)

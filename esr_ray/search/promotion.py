@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import fsum
 
 from esr_ray.search.job import Candidate
 from esr_ray.search.ranking import View
@@ -20,7 +21,7 @@ class Promotion:
     @property
     def steps_of_birth(self) -> float:
         """Steps that a birth costs on the average, with the promotions that follow from it."""
-        return sum(self.keep**rung * steps for rung, steps in enumerate(self.lengths))
+        return fsum(self.keep**rung * steps for rung, steps in enumerate(self.lengths))
 
     def next(self, view: View, state: State) -> tuple[Candidate, int] | None:
         """The candidate to train for longer, and the steps; None where nobody is due.

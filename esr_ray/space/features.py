@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from math import fsum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ def _features(arch: Arch, space: Space) -> tuple[float, ...]:
             float(sum(block.growth for _, block in mine)),
             float(sum(block.convs * block.growth**2 for _, block in mine)) / 1000,
             float(sum(block.out for _, block in mine)),
-            float(sum((place + 0.5) / len(blocks) - 0.5 for place, _ in mine)),
+            fsum((place + 0.5) / len(blocks) - 0.5 for place, _ in mine),
             float(blocks[0].letter == letter),
             float(blocks[-1].letter == letter),
         ]

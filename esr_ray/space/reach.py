@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import fsum
 
 import numpy as np
 
@@ -139,7 +140,7 @@ def draw_within(space: Space, rng: np.random.Generator) -> Genome:
                 if rest >= 0 and bits >> rest & 1:
                     options.append((name, before, rest))
                     weights.append(probability)
-        chosen = rng.choice(len(options), p=np.array(weights) / sum(weights))
+        chosen = rng.choice(len(options), p=np.array(weights) / fsum(weights))
         name, channels, total = options[chosen]
         names.append(name)
     names.reverse()

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from math import fsum
 
 import numpy as np
 
@@ -53,7 +54,8 @@ def make_vocabulary(space: SpaceConfig) -> Vocabulary:
                     weight = type_weight * conv_weight * growth_weight * out_weight
                     if weight > 0:
                         weights[_legal(name)] = weight
-    total = sum(weights.values())
+    # Rounded once: from Python 3.12 on, sum() rounds otherwise than before.
+    total = fsum(weights.values())
     if not weights:
         raise UserError(
             "space: the lists give no block at all; every out_channels is below every growth_rate, or all weights are 0"

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from esr_ray.config.schema import TrainingConfig
@@ -88,9 +89,9 @@ def train(
             raise Diverged(f"diverged: the loss was no number within steps {step - len(losses) + 1} to {step}")
         since_point += losses
         if report is not None:
-            report(CurvePoint(step, sum(losses) / len(losses)))
+            report(CurvePoint(step, fmean(losses)))
         if point:
-            curve.append(CurvePoint(step, sum(since_point) / len(since_point)))
+            curve.append(CurvePoint(step, fmean(since_point)))
             since_point.clear()
         for visit in due:
             seconds = begun.seconds + time.perf_counter() - started
