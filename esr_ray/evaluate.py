@@ -43,7 +43,8 @@ examples:
   python -m esr_ray.evaluate eval.yml --models output/fully_train         a file of the reference
 
 Sets may lie as they are handed on: Set5/HR with Set5/LR_bicubic/X2, Set5/GTmod12 with Set5/LRbicx2, Set5/image_SRF_2,
-DIV2K_valid_HR, or a folder of HR pictures (LR is then made by MATLAB's bicubic). PSNR and SSIM: the border of `scale`
+DIV2K_valid_HR, HR and LR in one folder by their names (_HR, _LR), or a folder of HR pictures (LR is then made by
+MATLAB's bicubic; LR folders beside it are told and not used). PSNR and SSIM: the border of `scale`
 pixels cropped, output rounded to 8 bits, Y of BT.601 as MATLAB's rgb2ycbcr, not rounded. Latency (median) and memory
 are for an output of 1280x720, each network in a process of its own; native kernels use one thread.
 exit status: 0 done, 2 something you can mend (one line says what).
