@@ -15,8 +15,8 @@ from esr_ray.config.load import check_config
 from esr_ray.config.reference_eval import EvalFile, check_scale, translate_eval
 from esr_ray.config.task import TaskConfig
 from esr_ray.data.crops import PicturePair, check_border
-from esr_ray.data.layouts import benchmark_pairs, benchmarks_in
-from esr_ray.data.sets import Pair, resolve_folder
+from esr_ray.data.layouts import benchmarks_in, read_set
+from esr_ray.data.pairs import FoundSet, Pair, same_name
 from esr_ray.data.store import StoreSpec, open_store
 from esr_ray.errors import UserError
 from esr_ray.inference.cost import inference_cost
@@ -43,7 +43,8 @@ examples:
   python -m esr_ray.evaluate eval.yml --models output/fully_train         a file of the reference
 
 Sets may lie as they are handed on: Set5/HR with Set5/LR_bicubic/X2, Set5/GTmod12 with Set5/LRbicx2, Set5/image_SRF_2,
-DIV2K_valid_HR, or a folder of HR pictures (LR is then made by MATLAB's bicubic). PSNR and SSIM: the border of `scale`
+DIV2K_valid_HR, HR and LR in one folder by their names (_HR, _LR), or a folder of HR pictures (LR is then made by
+MATLAB's bicubic; LR folders beside it are told and not used). PSNR and SSIM: the border of `scale`
 pixels cropped, output rounded to 8 bits, Y of BT.601 as MATLAB's rgb2ycbcr, not rounded. Latency (median) and memory
 are for an output of 1280x720, each network in a process of its own; native kernels use one thread.
 exit status: 0 done, 2 something you can mend (one line says what).
@@ -96,10 +97,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     task = _task(found, options.scale)
     sources = distinct(found, [one.name for one in task.baselines])
     scale = task.scale
-    sets = _sets(options, scale)
+    sets = _sets(options, task)
     for file, one in reference:
         check_scale(one, scale, file)
-        sets.append((one.name, resolve_folder(one.name, one.hr, one.lr, scale)))
+        sets.append((one.name, read_set(one.name, one.hr, one.lr, scale, task.given_lr)))
     for name, _ in sets:
         if "/" in name or name.startswith("."):
             raise UserError(
@@ -108,7 +109,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     if not sets:
         raise UserError("give pictures: --data Set5=FOLDER, or --benchmarks FOLDER; see --help")
     cache = Path(options.cache_dir) if options.cache_dir else default_cache_dir()
-    pictures = [(name, _open(name, pairs, task, cache)) for name, pairs in sets]
+    for name, found_set in sets:
+        for note in found_set.notes:
+            print(f"{name}: {note}", file=sys.stderr)
+    pictures = [(name, _open(name, found_set.pairs, task, cache)) for name, found_set in sets]
     output = Path(options.output) if options.output else None
     if output is not None:
         prepare_file(output)
@@ -161,21 +165,20 @@ def _task(sources: list[Source], given: int | None) -> Task:
     return first
 
 
-def _sets(options: argparse.Namespace, scale: int) -> list[tuple[str, tuple[Pair, ...]]]:
+def _sets(options: argparse.Namespace, task: Task) -> list[tuple[str, FoundSet]]:
     sets = []
     for text in options.data:
         name, equals, place = text.partition("=")
         if not equals or not name or not place:
             raise UserError(f"--data {text}: write NAME=FOLDER or NAME=HR,LR")
         hr, comma, lr = place.partition(",")
-        folder = Path(place).expanduser()
-        if comma and not folder.exists():
-            sets.append((name, resolve_folder(name, hr, lr, scale)))
+        if not comma or Path(place).expanduser().exists():
+            sets.append((name, read_set(name, place, None, task.scale, task.given_lr)))
         else:
-            sets.append((name, benchmark_pairs(name, folder, scale)))
+            sets.append((name, read_set(name, hr, lr, task.scale, task.given_lr)))
     if options.benchmarks:
-        sets += benchmarks_in(Path(options.benchmarks).expanduser(), scale)
-    names = [name for name, _ in sets]
+        sets += benchmarks_in(Path(options.benchmarks).expanduser(), task.scale, task.given_lr)
+    names = [same_name(name) for name, _ in sets]
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"--data {name}: two sets have this name; rename one")

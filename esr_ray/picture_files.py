@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from esr_ray.errors import UserError
@@ -18,8 +19,24 @@ DIV2K = (
 )
 
 
-def list_pictures(folder: Path) -> list[Path]:
-    """Return the pictures of a folder (not of its subfolders) sorted by name; UserError where there are none."""
+def is_picture(path: Path, kinds: Collection[str] = EXTENSIONS) -> bool:
+    """Whether it is a file whose ending is one of `kinds` (lower case, with the dot)."""
+    # Hidden files: macOS leaves "._0001.png" beside what it copies.
+    return path.suffix.lower() in kinds and not path.name.startswith(".") and path.is_file()
+
+
+def pictures_in(folder: Path, kinds: Collection[str] = EXTENSIONS) -> list[Path]:
+    """The pictures of a folder (not of its subfolders) sorted by name, perhaps none; UserError where it cannot be
+    read."""
+    try:
+        found = [path for path in folder.iterdir() if is_picture(path, kinds)]
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror}); check who may read it") from None
+    return sorted(found, key=lambda path: path.name)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UserError where it is no folder."""
     if not folder.exists():
         advice = (
             DIV2K
@@ -29,17 +46,13 @@ def list_pictures(folder: Path) -> list[Path]:
         raise UserError(f"{folder}: no such folder; {advice}")
     if not folder.is_dir():
         raise UserError(f"{folder}: not a folder; give the folder that holds the pictures")
-    # Hidden files: macOS leaves "._0001.png" beside what it copies.
-    try:
-        found = [
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
-        ]
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be read ({error.strerror}); check who may read it") from None
-    pictures = sorted(found, key=lambda path: path.name)
+
+
+def list_pictures(folder: Path, kinds: Collection[str] = EXTENSIONS) -> list[Path]:
+    """As `pictures_in`, but UserError where there is no such folder, or no picture in it."""
+    check_folder(folder)
+    pictures = pictures_in(folder, kinds)
     if not pictures:
-        kinds = ", ".join(sorted(kind[1:] for kind in EXTENSIONS))
-        raise UserError(f"{folder}: holds no pictures ({kinds}); pictures in subfolders are not looked at")
+        known = ", ".join(sorted(kind[1:] for kind in kinds))
+        raise UserError(f"{folder}: holds no pictures ({known}); pictures in subfolders are not looked at")
     return pictures

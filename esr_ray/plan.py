@@ -52,11 +52,12 @@ class Experiment:
 
 def check_experiment(config: Config, folder: RunFolder, pictures_here: bool, resume: bool) -> Experiment:
     """Check space, budget, blocks, pictures, disk and the run folder. Raises UserError, one line a fault."""
-    state = State()
+    state, recorded = State(), None
     if resume:
         _check_free(folder)
         if folder.journal.exists():
-            state = read_history(folder.journal).state
+            history = read_history(folder.journal)
+            state, recorded = history.state, None if history.run is None else history.run.pictures
     named = with_copies(config, folder) if resume else config
     load_paths(named)
     space = space_of(config)
@@ -75,7 +76,7 @@ def check_experiment(config: Config, folder: RunFolder, pictures_here: bool, res
     pictures = None
     notes: tuple[str, ...] = ()
     if pictures_here:
-        pictures = plan_pictures(config)
+        pictures = plan_pictures(config, recorded)
         opened = open_pictures(pictures, config)
         config, lengths = in_steps(config, len(opened.train))
         notes = (*pictures.notes, *opened.notes, *lengths)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -12,6 +11,7 @@ from rich.text import Text
 
 from esr_ray.inference.result import Evaluated
 from esr_ray.metrics import FIGURES
+from esr_ray.plain_json import to_plain_json
 from esr_ray.tasks.task import Task
 
 
@@ -21,7 +21,7 @@ def protocol(task: Task) -> str:
 
 
 def to_json(results: Sequence[Evaluated], task: Task) -> str:
-    """Everything, picture by picture."""
+    """Everything, picture by picture; null for a figure that cannot be told, as SSIM of a tiny picture."""
     content = []
     for one in results:
         part = asdict(one)
@@ -29,7 +29,7 @@ def to_json(results: Sequence[Evaluated], task: Task) -> str:
             plain["mean"] = asdict(whole.mean)
         content.append(part)
     about = {"task": task.title, "scale": task.scale, "protocol": protocol(task), "output": "1280x720"}
-    return json.dumps({**about, "networks": content}, indent=2) + "\n"
+    return to_plain_json({**about, "networks": content}, indent=2) + "\n"
 
 
 def to_markdown(results: Sequence[Evaluated], task: Task) -> str:

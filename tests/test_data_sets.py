@@ -9,7 +9,9 @@ from PIL import Image
 import esr_ray.data.samples as samples
 from esr_ray.config.schema import DataConfig, FolderConfig, SplitConfig
 from esr_ray.data.images import read_picture
-from esr_ray.data.sets import Pair, group_name, resolve_folder, resolve_sets, split_pairs
+from esr_ray.data.layouts import read_set
+from esr_ray.data.pairs import Pair
+from esr_ray.data.sets import group_name, resolve_sets, split_pairs
 from esr_ray.errors import UserError
 from esr_ray.picture_files import list_pictures
 
@@ -23,6 +25,10 @@ def folder(path, *names):
 
 def config(**keys):
     return DataConfig(**keys)
+
+
+def resolve_folder(*given):
+    return read_set(*given).pairs
 
 
 def names(pairs):

@@ -10,14 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 import esr_ray.data.build as build_module
 import esr_ray.data.store as store_module
 from esr_ray.config.schema import DataConfig
 from esr_ray.data.images import read_picture
+from esr_ray.data.layouts import read_set
+from esr_ray.data.pairs import Pair
 from esr_ray.data.resize import downscale
-from esr_ray.data.sets import Pair, resolve_folder, resolve_sets
+from esr_ray.data.samples import sample_files
+from esr_ray.data.sets import resolve_sets
 from esr_ray.data.store import StoreSpec, open_store, store_spec
 from esr_ray.errors import UserError
 
@@ -43,7 +46,7 @@ def spec_of(root: Path, scale: int = 2, count: int = 2) -> StoreSpec:
     for number, name in enumerate(("train", "validation", "test")):
         for i in range(count):
             put(root / name / f"{name}{i}.png", photo(10 * number + i, 41, 50))
-        sets.append((name, resolve_folder(name, str(root / name), None, scale)))
+        sets.append((name, read_set(name, str(root / name), None, scale).pairs))
     return StoreSpec(tuple(sets), scale)
 
 
@@ -94,7 +97,7 @@ def test_checksum_follows_content_names_sets_and_scale_but_not_place(tmp_path):
     checksum = open_store(spec, cache).checksum
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     moved = StoreSpec(
-        tuple((name, resolve_folder(name, str(tmp_path / "b" / name), None, 2)) for name, _ in spec.sets), 2
+        tuple((name, read_set(name, str(tmp_path / "b" / name), None, 2).pairs) for name, _ in spec.sets), 2
     )
     assert open_store(moved, cache).checksum == checksum
     changed = {
@@ -217,6 +220,86 @@ def test_other_ways_to_make_lr_are_accepted(tmp_path, scale, method):
     np.testing.assert_array_equal(pair.lr, lr)
 
 
+@pytest.mark.parametrize("order", ["BGR", "GBR", "RBG"])
+@pytest.mark.parametrize("degradation", ["none", "noise", "jpeg"])
+def test_channels_in_another_order_are_named(tmp_path, order, degradation):
+    hr = photo(2)
+    lr = downscale(hr, 2)
+    if degradation == "noise":
+        lr = np.clip(lr + np.random.default_rng(0).normal(0, 20, lr.shape), 0, 255).astype(np.uint8)
+    elif degradation == "jpeg":
+        lr = read_picture(put(tmp_path / "low.jpg", lr, quality=40)).pixels
+    lr = lr[..., ["RGB".index(letter) for letter in order]]
+    # What order brings LR back to that of HR.
+    back = "".join("RGB"[order.index(letter)] for letter in "RGB")
+    what = "red and blue swapped" if order == "BGR" else f"its channels in the order {back}"
+    with pytest.raises(UserError, match=rf"photox2\.png has {what} against .*photo\.png; make LR anew"):
+        open_store(pair_spec(tmp_path, hr, lr), tmp_path / "cache")
+
+
+def test_a_wall_of_one_colour_swapped_is_named(tmp_path):
+    grey = photo(2)[..., :1].astype(float) / 255
+    hr = (grey * [200, 90, 60]).astype(np.uint8)
+    with pytest.raises(UserError, match="has red and blue swapped against"):
+        open_store(pair_spec(tmp_path, hr, downscale(hr, 2)[..., ::-1]), tmp_path / "cache")
+
+
+def test_grey_beside_colour_is_named(tmp_path):
+    hr = photo(2)
+    lr = downscale(hr, 2)
+    with pytest.raises(UserError, match=r"photox2\.png is grey, and .*photo\.png is in colour"):
+        open_store(pair_spec(tmp_path, hr, np.asarray(Image.fromarray(lr).convert("L"))), tmp_path / "cache")
+    with pytest.raises(UserError, match=r"photox2\.png is in colour, and .*photo\.png is grey"):
+        open_store(pair_spec(tmp_path, np.asarray(Image.fromarray(hr).convert("L")), lr), tmp_path / "cache")
+
+
+def test_grey_beside_grey_is_accepted_with_noise_in_colour(tmp_path):
+    hr = photo(2)[..., :1].repeat(3, axis=2)
+    lr = downscale(hr, 2)
+    open_store(pair_spec(tmp_path, hr, lr), tmp_path / "cache")
+    noisy = np.clip(lr + np.random.default_rng(0).normal(0, 50, lr.shape), 0, 255).astype(np.uint8)
+    open_store(pair_spec(tmp_path, hr, noisy), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("index", range(3))
+@pytest.mark.parametrize("degradation", ["blur", "noise", "brightness", "tint", "faded", "jpeg", "all"])
+def test_degraded_photographs_are_accepted(tmp_path, index, degradation):
+    """As DIV2K's tracks mild and wild degrade: blur, noise that depends on the brightness, exposure, compression."""
+    path = sample_files()["test"][index]
+    hr = read_picture(path).pixels[:240, :300]
+    rng = np.random.default_rng(index)
+    every = degradation == "all"
+    picture = Image.fromarray(hr)
+    if degradation == "blur" or every:
+        picture = picture.filter(ImageFilter.GaussianBlur(3))
+    lr = np.asarray(picture.resize((150, 120), Image.Resampling.BICUBIC)).astype(float)
+    if degradation == "noise" or every:
+        lr += rng.normal(0, 1, lr.shape) * np.sqrt(8 * lr)
+    if degradation == "brightness" or every:
+        lr = 1.3 * lr - 30
+    if degradation == "tint" or every:
+        # Light of another colour, as a camera takes it that balances white otherwise.
+        lr *= [0.75, 1.0, 1.3]
+    if degradation == "faded":
+        lr = 0.4 * lr + 0.6 * lr.mean(2, keepdims=True)
+    lr = np.clip(lr, 0, 255).astype(np.uint8)
+    if degradation == "jpeg" or every:
+        lr = read_picture(put(tmp_path / "low.jpg", lr, quality=10)).pixels
+    open_store(pair_spec(tmp_path, hr, lr), tmp_path / "cache")
+
+
+def test_stores_of_versions_that_checked_less_are_made_anew(tmp_path):
+    hr = photo(0)
+    spec, cache = pair_spec(tmp_path, hr, downscale(hr, 2)), tmp_path / "cache"
+    path = cache / f"{open_store(spec, cache).checksum}.json"
+    index = json.loads(path.read_text())
+    assert not open_store(spec, cache).built
+    del index["seal"], index["checks"]
+    path.write_text(json.dumps({**index, "seal": store_module._seal(index)}))
+    assert open_store(spec, cache).built
+    assert not open_store(spec, cache).built
+
+
 def test_lr_of_another_picture_is_named(tmp_path):
     with pytest.raises(UserError, match=r"photox2\.png does not show the same picture as .*photo\.png"):
         open_store(pair_spec(tmp_path, photo(3), downscale(photo(4), 2)), tmp_path / "cache")
@@ -245,7 +328,7 @@ def test_two_sets_of_one_name_are_refused(tmp_path):
 def test_conversions_are_noted_in_one_line(tmp_path):
     for i in range(7):
         put(tmp_path / "hr" / f"grey{i}.png", photo(i, 32, 32)[..., 0])
-    spec = StoreSpec((("train", resolve_folder("data", str(tmp_path / "hr"), None, 2)),), 2)
+    spec = StoreSpec((("train", read_set("data", str(tmp_path / "hr"), None, 2).pairs),), 2)
     assert open_store(spec, tmp_path / "cache").notes == (
         "7 pictures grey, converted to RGB: grey0.png, grey1.png, grey2.png, grey3.png, grey4.png and 2 more",
     )
@@ -253,7 +336,7 @@ def test_conversions_are_noted_in_one_line(tmp_path):
 
 def test_pictures_smaller_than_the_scale_are_named(tmp_path):
     put(tmp_path / "hr" / "tiny.png", photo(0, 3, 40))
-    spec = StoreSpec((("train", resolve_folder("data", str(tmp_path / "hr"), None, 4)),), 4)
+    spec = StoreSpec((("train", read_set("data", str(tmp_path / "hr"), None, 4).pairs),), 4)
     with pytest.raises(UserError, match=r"tiny\.png: 40x3 is too small for scale 4"):
         open_store(spec, tmp_path / "cache")
 

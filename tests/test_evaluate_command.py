@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import mindspore as ms
@@ -303,6 +304,87 @@ def refused(capsys, *arguments):
     return line
 
 
+def photo_like(seed, height=48, width=64):
+    rng = np.random.default_rng(seed)
+    smooth = rng.random((height // 8, width // 8, 3)).repeat(8, 0).repeat(8, 1)
+    return (255 * (0.8 * smooth + 0.2 * rng.random((height, width, 3)))).astype(np.uint8)
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def test_a_folder_with_hr_and_lr_is_evaluated_by_its_hr_pictures(capsys, tmp_path):
+    folder, expected = tmp_path / "Urban100" / "image_SRF_2", []
+    for index in range(3):
+        hr = photo_like(index)
+        save(folder / f"img_{index}_SRF_2_HR.png", hr)
+        # Not as bicubic makes them: what is measured shows that they are used.
+        lr = np.clip(downscale(hr, 2).astype(int) + 9, 0, 255).astype(np.uint8)
+        save(folder / f"img_{index}_SRF_2_LR.png", lr)
+        expected.append((f"img_{index}", psnr(upscale(lr, 2), hr, 2, True)))
+    for place in (folder, folder.parent):
+        found = evaluated(capsys, tmp_path, "--scale", 2, "--data", f"U={place}")
+        (part,) = found["networks"][0]["sets"]
+        assert [(one["name"], one["psnr_y"]) for one in part["pictures"]] == [
+            (name, pytest.approx(figure, abs=1e-9)) for name, figure in expected
+        ]
+
+
+def test_lr_pictures_that_lie_beside_and_are_not_used_are_told(capsys, tmp_path):
+    hr = photo_like(0)
+    save(tmp_path / "DIV2K" / "DIV2K_valid_HR" / "0801.png", hr)
+    save(tmp_path / "DIV2K" / "DIV2K_valid_LR_unknown" / "X2" / "0801x2.png", downscale(hr, 2)[:, ::-1])
+    save(tmp_path / "DIV2K" / "DIV2K_valid_LR_difficult" / "0801x4d.png", downscale(hr, 4))
+    for place in ("DIV2K", "DIV2K/DIV2K_valid_HR"):
+        arguments = ["--scale", "2", "--data", f"V={tmp_path / place}", "--cache-dir", str(tmp_path)]
+        assert main(arguments) == 0
+        folder = tmp_path / "DIV2K" / "DIV2K_valid_HR"
+        assert capsys.readouterr().err == (
+            f"V: {folder}: DIV2K_valid_LR_unknown/X2 (DIV2K's unknown degradation) lies beside and is not used: LR is "
+            "made by bicubic; give it as lr to use it\n"
+        )
+
+
+def test_folders_that_mix_hr_and_lr_without_sense_are_refused(capsys, tmp_path):
+    save(tmp_path / "mixed" / "a_HR.png", photo_like(0))
+    save(tmp_path / "mixed" / "b_LR.png", photo_like(1, 24, 32))
+    assert "b_LR.png has no HR picture in" in refused(capsys, "--scale", "2", "--data", f"M={tmp_path / 'mixed'}")
+
+
+def test_lr_with_red_and_blue_swapped_is_refused(capsys, tmp_path):
+    hr = photo_like(0)
+    save(tmp_path / "HR" / "a.png", hr)
+    save(tmp_path / "LR" / "a.png", downscale(hr, 2)[..., ::-1])
+    data = ("--scale", "2", "--data", f"M={tmp_path / 'HR'},{tmp_path / 'LR'}", "--cache-dir", tmp_path)
+    assert "red and blue swapped" in refused(capsys, *data)
+    save(tmp_path / "LR" / "a.png", downscale(hr, 2)[..., 1])
+    assert "is grey" in refused(capsys, *data)
+
+
+def test_figures_that_are_no_numbers_are_null(capsys, tmp_path):
+    save(tmp_path / "small" / "a.png", photo_like(0, 16, 16)[:12, :12])
+    assert (
+        main(["--scale", "2", "--data", f"S={tmp_path / 'small'}", "--format", "json", "--cache-dir", str(tmp_path)])
+        == 0
+    )
+    text = capsys.readouterr().out
+    assert "NaN" not in text
+    (part,) = json.loads(text)["networks"][0]["sets"]
+    assert part["pictures"][0]["ssim_y"] is None
+    assert part["mean"]["ssim_rgb"] is None
+    assert part["mean"]["psnr_y"] > 0
+
+
+def test_accents_are_one_name_however_they_are_composed(capsys, tmp_path):
+    hr = photo_like(0)
+    save(tmp_path / "HR" / f"{unicodedata.normalize('NFC', 'café')}.png", hr)
+    save(tmp_path / "LR" / f"{unicodedata.normalize('NFD', 'café')}x2.png", downscale(hr, 2))
+    data = ("--scale", 2, "--data", f"M={tmp_path / 'HR'},{tmp_path / 'LR'}")
+    assert len(evaluated(capsys, tmp_path, *data)["networks"][0]["sets"][0]["pictures"]) == 1
+
+
 def test_what_is_wrong_is_one_line(capsys, tmp_path, pictures):
     checkpoint = make_checkpoint(tmp_path / "net.ckpt")
     data = ("--data", f"Tiny={pictures / 'Tiny'}", "--cache-dir", tmp_path)
@@ -310,7 +392,7 @@ def test_what_is_wrong_is_one_line(capsys, tmp_path, pictures):
     assert "give pictures" in refused(capsys, checkpoint)
     assert "write NAME=FOLDER" in refused(capsys, checkpoint, "--data", "Tiny")
     assert "two sets have this name" in refused(capsys, checkpoint, *data, "--benchmarks", pictures)
-    assert "there is no such folder" in refused(capsys, checkpoint, "--data", f"Set5={tmp_path / 'none'}")
+    assert "none: no such folder; check the path" in refused(capsys, checkpoint, "--data", f"Set5={tmp_path / 'none'}")
     assert "there is no such checkpoint" in refused(capsys, tmp_path / "none.ckpt", *data)
     assert "holds no checkpoint" in refused(capsys, pictures, *data)
     assert "enlarges by 2, not by 3" in refused(capsys, checkpoint, *data, "--scale", "3")

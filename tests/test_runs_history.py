@@ -31,9 +31,9 @@ from esr_ray.runs.events import (
 )
 from esr_ray.runs.history import replay
 from esr_ray.runs.journal import Journal
-from esr_ray.runs.population import population_lines
+from esr_ray.runs.population import front_json, population_lines
 from esr_ray.runs.record import Record, read_history
-from esr_ray.runs.result import closing_line, report_rows, result_json
+from esr_ray.runs.result import closing_line, networks_json, report_rows, result_json
 from esr_ray.search.events import Birth
 from esr_ray.search.job import Candidate, Outcome
 from esr_ray.search.make import make_algorithm
@@ -273,6 +273,20 @@ def test_population_has_the_last_end_of_what_was_tried_again():
     (line,) = individuals(asked(0), Failed(0, "raised"), Retried(0), Failed(0, "again"))
     (training,) = line["trainings"]
     assert (line["state"], training["reason"]) == ("failed", "again")
+
+
+def test_files_for_others_have_null_for_what_is_no_number():
+    """SSIM of a picture that is too small for its window."""
+    nothing = float("nan")
+    events = [asked(0), Finished(0, 0, 30.0, 29.0, nothing, SECONDS, ((1, 0.5),), "plain", "core 0", "here")]
+    ((training,),) = (one["trainings"] for one in individuals(*events))
+    assert (training["psnr_y"], training["ssim_y"]) == (30.0, None)
+    figures = {"psnr_y": 30.0, "ssim_y": nothing}
+    sets = [{"name": "test", "network": figures, "baseline": figures, "pictures": []}]
+    history = replay([*events, TRAINED, Reported([], 1.0, sets)])
+    texts = [networks_json({"final": (1, 2)}, history), front_json(algorithm(), history.state)]
+    assert "NaN" not in "".join(texts)
+    assert json.loads(texts[0])["networks"]["final"]["params"] == 1
 
 
 def test_population_of_nobody_is_an_empty_file():

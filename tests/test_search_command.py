@@ -3,10 +3,15 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from cases import photo, photos
+from PIL import Image
 
+from esr_ray.config.load import check_config
+from esr_ray.data.resize import downscale
 from esr_ray.search.__main__ import main
+from esr_ray.tasks.pictures import plan_pictures
 
 BLOCK = """
 LETTER = "R"
@@ -187,6 +192,56 @@ def test_too_few_pictures(fails, case):
 def test_benchmark_folder_that_is_missing(fails, case):
     case.set("benchmarks", [{"name": "Set5", "hr": str(case.path / "Set5")}])
     assert fails(case.write()).startswith(f"{case.path / 'Set5'}: no such folder")
+
+
+def test_folders_are_read_as_evaluate_reads_them(case, monkeypatch):
+    """Layouts of public data sets, in every place of a configuration that names pictures."""
+    monkeypatch.setitem(sys.modules, "esr_ray.runtime.client", None)
+    for name, seeds in (("train", range(3)), ("validation", [3]), ("test", [4]), ("Set5", [5])):
+        for seed in seeds:
+            hr = np.asarray(photo(seed))
+            for place, pixels in (("HR", hr), ("LR_bicubic/X2", downscale(hr, 2))):
+                (case.path / name / place).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(case.path / name / place / f"{seed}.png")
+                marked = case.path / f"{name}_mixed" / f"img_{seed}_SRF_2_{place[:2]}.png"
+                marked.parent.mkdir(exist_ok=True)
+                Image.fromarray(pixels).save(marked)
+    for mixed in ("", "_mixed"):
+        case.content["data"] = {
+            part: {"hr": str(case.path / f"{part}{mixed}")} for part in ("train", "validation", "test")
+        }
+        case.set("benchmarks", [{"name": "Set5", "hr": str(case.path / f"Set5{mixed}")}])
+        plan = plan_pictures(check_config(case.content, "test"))
+        specs = [*plan.sets.sets, *plan.benchmarks[0].sets]
+        assert [(part, len(pairs)) for part, pairs in specs] == [
+            ("train", 3),
+            ("validation", 1),
+            ("test", 1),
+            ("Set5", 1),
+        ]
+        assert all(pair.lr is not None for _, pairs in specs for pair in pairs)
+        with pytest.raises(ImportError, match=r"esr_ray\.runtime\.client"):
+            main([case.write()])
+    case.content["data"] = {"hr": str(case.path / "train_mixed")}
+    assert {name: len(pairs) for name, pairs in plan_pictures(check_config(case.content, "test")).sets.sets} == {
+        "train": 1,
+        "validation": 1,
+        "test": 1,
+    }
+    # Noise is made from HR: there LR pictures count for nothing.
+    del case.content["benchmarks"]
+    case.content["task"] = {"name": "denoising"}
+    plan = plan_pictures(check_config(case.content, "test"))
+    assert [(len(pairs), pairs[0].lr) for _, pairs in plan.sets.sets] == [(1, None)] * 3
+
+
+def test_lr_of_other_colours(fails, case):
+    for seed in range(6):
+        path = case.path / "low" / f"{seed}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(downscale(np.asarray(photo(seed)), 2)[..., ::-1]).save(path)
+    case.set("data.lr", str(case.path / "low"))
+    assert "has red and blue swapped" in fails(case.write())
 
 
 # The run folder.

@@ -152,8 +152,10 @@ def wants_device_cost(evolution: EvolutionConfig) -> bool:
 class FolderConfig(Section):
     """A folder of HR pictures, and its LR pictures where they are given."""
 
-    hr: str = Field(description="folder of HR pictures")
-    lr: str | None = Field(None, description="folder of LR pictures; without it LR is made by antialiased bicubic")
+    hr: str = Field(description="folder of HR pictures, or one with HR and LR in a known layout (README)")
+    lr: str | None = Field(
+        None, description="folder of LR pictures; without it, and where hr has none, LR is made by antialiased bicubic"
+    )
 
 
 class SplitConfig(Section):
@@ -172,8 +174,8 @@ class SplitConfig(Section):
 class DataConfig(Section):
     """Pictures: one folder that is split (`hr`, `lr`), or three folders (`train`, `validation`, `test`)."""
 
-    hr: str | None = Field(None, description="one folder for all sets, or sample:scikit-image")
-    lr: str | None = Field(None, description="LR pictures of `hr`; without it made by antialiased bicubic")
+    hr: str | None = Field(None, description="one folder for all sets (as train.hr), or sample:scikit-image")
+    lr: str | None = Field(None, description="LR pictures of `hr` (as train.lr)")
     split: SplitConfig = Field(SplitConfig(), description="how `hr` is divided")
     train: FolderConfig | None = Field(None, description="pictures to train on")
     validation: FolderConfig | None = Field(None, description="pictures that fitness is measured on")

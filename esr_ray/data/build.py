@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from esr_ray.data.images import read_picture, read_size
 from esr_ray.data.pairing import check_pair
+from esr_ray.data.pairs import Pair
 from esr_ray.data.resize import downscale
-from esr_ray.data.sets import Pair
 from esr_ray.errors import UserError
 
 Sets = Sequence[tuple[str, Sequence[Pair]]]

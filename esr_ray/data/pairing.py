@@ -1,11 +1,13 @@
-"""Checks that a given LR picture belongs to its HR picture: size, content, and that neither is shifted."""
+"""Checks that a given LR picture belongs to its HR picture: size, content, colours, and that neither is shifted."""
 
 from __future__ import annotations
 
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from esr_ray.data.resize import downscale
 from esr_ray.errors import UserError
@@ -20,15 +22,23 @@ _SAME_LEVELS = 2
 # noisy stays well above it.
 _CLEARLY = 0.5
 _LEAST_CORRELATION = 0.5
+# Colours are compared in means of so many pixels a side, which noise and compression hardly touch.
+_POOLED = 4
+# Root mean square of the differences between channels, in levels: from the one on a picture has colours, up to the
+# other it has none.
+_COLOURED = 6.0
+_GREY = 0.5
+# Noise of 50 levels leaves up to 18 of a grey picture.
+_SURELY_COLOURED = 25.0
 
 
 def check_pair(hr: U8, lr: U8, hr_file: Path, lr_file: Path, scale: int) -> str | None:
     """Check `lr` (h, w, 3) against `hr` (H, W, 3), both uint8, as decoded.
 
     UserError, naming both files, where the size of LR is not exactly floor(HR / scale), where LR is shifted by an LR
-    pixel, or where it shows something else (correlation of the grey values below 0.5). LR that is off by a single HR
-    pixel, as decimation without a filter leaves it, is only noted: what to say of the picture is returned, otherwise
-    None.
+    pixel, where it shows something else (correlation of the grey values below 0.5), or where its colours are not those
+    of HR: channels in another order, or only one of the two in colour. LR that is off by a single HR pixel, as
+    decimation without a filter leaves it, is only noted: what to say of the picture is returned, otherwise None.
     """
     height, width = hr.shape[0] // scale, hr.shape[1] // scale
     if lr.shape[:2] != (height, width):
@@ -36,7 +46,15 @@ def check_pair(hr: U8, lr: U8, hr_file: Path, lr_file: Path, scale: int) -> str 
             f"{lr_file} is {lr.shape[1]}x{lr.shape[0]}, but {hr_file} ({hr.shape[1]}x{hr.shape[0]}) at scale {scale} "
             f"needs {width}x{height}; check task.scale, or make LR anew (or leave lr out: it is made from HR)"
         )
-    grey_hr, grey_lr = _grey(hr[: height * scale, : width * scale]), _grey(lr)
+    hr = hr[: height * scale, : width * scale]
+    note = _check_shown(hr, lr, hr_file, lr_file, scale)
+    _check_colours(hr, lr, hr_file, lr_file, scale)
+    return note
+
+
+def _check_shown(hr: U8, lr: U8, hr_file: Path, lr_file: Path, scale: int) -> str | None:
+    height, width = lr.shape[:2]
+    grey_hr, grey_lr = _grey(hr), _grey(lr)
     # Grey is rounded to 8 bits only so that the exact `downscale` can be used.
     top, left = max(1, (height - _WINDOW) // 2), max(1, (width - _WINDOW) // 2)
     bottom, right = min(height - 1, top + _WINDOW), min(width - 1, left + _WINDOW)
@@ -73,6 +91,46 @@ def check_pair(hr: U8, lr: U8, hr_file: Path, lr_file: Path, scale: int) -> str 
             "check that the names match the contents"
         )
     return note
+
+
+def _check_colours(hr: U8, lr: U8, hr_file: Path, lr_file: Path, scale: int) -> None:
+    """Raise UserError where pictures (h * scale, w * scale, 3) and (h, w, 3) differ in colour as no degradation makes
+    them."""
+    if min(lr.shape[:2]) < 3 * _POOLED:
+        return  # too small to tell
+    ours, given = _pooled(hr, _POOLED * scale), _pooled(lr, _POOLED)
+    chroma_ours, chroma_given = _chroma(ours), _chroma(given)
+    if chroma_ours >= _COLOURED and chroma_given <= _GREY:
+        raise UserError(f"{lr_file} is grey, and {hr_file} is in colour; make LR anew (or leave lr out)")
+    if chroma_ours <= _GREY and chroma_given >= _SURELY_COLOURED:
+        raise UserError(f"{lr_file} is in colour, and {hr_file} is grey; check which of them is the original")
+    if chroma_ours < _COLOURED:
+        return
+
+    def error(order: tuple[int, ...], centred: bool) -> float:
+        difference = ours - given[..., list(order)]
+        if centred:
+            difference -= difference.mean((0, 1))
+        return float(np.mean(difference**2))
+
+    straight = (0, 1, 2)
+    order = min(permutations(straight), key=lambda one: error(one, False))
+    # A tint may bring channels nearer to others, on average; their shapes stay their own.
+    if error(order, False) < _CLEARLY * error(straight, False) and error(order, True) < error(straight, True):
+        letters = "".join("RGB"[channel] for channel in order)
+        what = "red and blue swapped" if order == (2, 1, 0) else f"its channels in the order {letters}"
+        raise UserError(f"{lr_file} has {what} against {hr_file}; make LR anew (or leave lr out: it is made from HR)")
+
+
+def _pooled(picture: U8, side: int) -> NDArray[np.float64]:
+    """Means of whole blocks of `side` pixels a side, (H // side, W // side, 3)."""
+    height, width = (length // side * side for length in picture.shape[:2])
+    return np.asarray(Image.fromarray(picture[:height, :width]).reduce(side), np.float64)
+
+
+def _chroma(pooled: NDArray[np.float64]) -> float:
+    """Root mean square of R - G and B - G."""
+    return float(np.sqrt(np.mean((pooled[..., [0, 2]] - pooled[..., [1]]) ** 2)))
 
 
 def _grey(picture: U8) -> U8:

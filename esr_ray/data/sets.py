@@ -1,4 +1,4 @@
-"""Which picture files belong to which set: pairing LR with HR by name, and dividing one folder into three sets."""
+"""Which picture files belong to which set: three folders as they are given, or one that is divided."""
 
 from __future__ import annotations
 
@@ -9,21 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from esr_ray.config.schema import DataConfig, SplitConfig
+from esr_ray.data.copies import Copy, find_copies
+from esr_ray.data.layouts import read_set
+from esr_ray.data.pairs import Pair, same_name
 from esr_ray.data.samples import sample_files
 from esr_ray.errors import UserError
-from esr_ray.picture_files import SAMPLE_NAME, list_pictures
+from esr_ray.picture_files import SAMPLE_NAME
 
 # What tells apart two views or two parts of one photo: a stereo pair, crops as DIV2K's tools number them (0001_s001).
 _PART = re.compile(r"[_-](?:left|right|l|r|s\d{2,}|(?:crop|part|patch|tile)[_-]?\d+)$", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One picture: its name (the HR file's, without extension), its HR file, and its LR file where one is given."""
-
-    name: str
-    hr: Path
-    lr: Path | None
+_NAMES_IN_NOTE = 3
 
 
 @dataclass(frozen=True)
@@ -36,71 +31,50 @@ class PictureSets:
     notes: tuple[str, ...]
 
 
-def resolve_sets(data: DataConfig, scale: int, seed: int) -> PictureSets:
-    """Find the files of the train, validation and test sets; no picture is opened.
+def resolve_sets(
+    data: DataConfig,
+    scale: int,
+    seed: int,
+    with_lr: bool = True,
+    cache_dir: Path | None = None,
+    by_content: bool = True,
+) -> PictureSets:
+    """Find the files of the train, validation and test sets, each folder as `esr_ray.data.layouts.read_set` does.
 
-    One folder is divided by `split_pairs`. UserError where a folder is missing or empty, where LR and HR do not match,
-    where a folder is too small to be divided, or where two sets hold the same file.
+    One folder is divided by `split_pairs`; copies of one photo, which `esr_ray.data.copies` finds, stay in one set (not
+    where `by_content` is false, which is how it was before). Copies in sets that are given are noted. What is learnt of
+    the pictures for that is kept in `cache_dir`. UserError where a folder is missing or empty, where LR and HR do not
+    match, where a folder is too small to be divided, or where two sets hold the same file.
     """
+    notes: list[str] = []
     if data.hr == SAMPLE_NAME:
         if data.lr is not None:
             raise UserError(f"data.lr: {SAMPLE_NAME} has no LR pictures; remove data.lr, they are made from HR")
         found = {name: tuple(Pair(p.stem, p, None) for p in paths) for name, paths in sample_files().items()}
-        note = f"{SAMPLE_NAME}: fixed sets, {_counts(found)}"
+        notes.append(f"{SAMPLE_NAME}: fixed sets, {_counts(found)}")
     elif data.hr is not None:
-        found = split_pairs(resolve_folder("data", data.hr, data.lr, scale), data.split, seed, data.hr)
-        note = (
-            f"{data.hr} divided by name and seed {seed}: {_counts(found)}; views and crops of one photo stay in one set"
+        whole = read_set("data", data.hr, data.lr, scale, with_lr, to_train=True)
+        copies = find_copies([pair.hr for pair in whole.pairs], cache_dir) if by_content else []
+        found = split_pairs(whole.pairs, data.split, seed, data.hr, copies)
+        notes.append(
+            f"{data.hr} divided by name and seed {seed}: {_counts(found)}; views and copies of one photo stay in one "
+            "set, as far as names and pixels tell (rescaled or compressed crops do not)"
         )
+        if by_content:
+            notes += _noted(whole.pairs, copies)
+        notes += whole.notes
     else:
         found = {}
         for name in ("train", "validation", "test"):
             folder = getattr(data, name)
-            found[name] = resolve_folder(f"data.{name}", folder.hr, folder.lr, scale)
-        note = f"sets as given: {_counts(found)}"
+            part = read_set(f"data.{name}", folder.hr, folder.lr, scale, with_lr, to_train=name == "train")
+            found[name] = part.pairs
+            notes += part.notes
+        notes.insert(0, f"sets as given: {_counts(found)}")
     _check_disjoint(found)
-    return PictureSets(found["train"], found["validation"], found["test"], (note,))
-
-
-def resolve_folder(name: str, hr: str, lr: str | None, scale: int) -> tuple[Pair, ...]:
-    """List the pictures of folder `hr`, each with its LR picture in folder `lr` where that is given, sorted by name.
-
-    The LR picture of `0001.png` is `0001`, `0001x2` or `0001_x2` (for scale 2), with any extension; `0001_HR.png` or
-    `0001x2.png` also match `0001`, `0001_LR` and these with the suffix. `name` is the configuration's key, for
-    messages. UserError where one has no partner in the other folder, or more than one.
-    """
-    high = _by_stem(list_pictures(_absolute(hr)))
-    if lr is None:
-        return tuple(Pair(stem, path, None) for stem, path in high.items())
-    if _absolute(lr).resolve() == _absolute(hr).resolve():
-        raise UserError(f"{name}: hr and lr are the same folder ({hr}); give LR pictures a folder of their own")
-    low = _by_stem(list_pictures(_absolute(lr)))
-    pairs, lonely = [], []
-    for stem, path in high.items():
-        partners = [low[candidate] for candidate in _lr_stems(stem, scale) if candidate in low]
-        if len(partners) > 1:
-            raise UserError(
-                f"{name}: {path} could belong to {partners[0].name} or {partners[1].name} in {lr}; remove one of them"
-            )
-        if partners:
-            pairs.append(Pair(stem, path, partners[0]))
-        else:
-            lonely.append(path)
-    if lonely:
-        raise UserError(
-            f"{name}: {_first(lonely)} no LR picture of x{scale} in {lr}; "
-            f"{lonely[0].stem}.png or {lonely[0].stem}x{scale}.png was looked for"
-        )
-    used: dict[Path, Path] = {}
-    for pair in pairs:
-        assert pair.lr is not None
-        if pair.lr in used:
-            raise UserError(f"{name}: {pair.lr} matches both {used[pair.lr].name} and {pair.hr.name}; rename one")
-        used[pair.lr] = pair.hr
-    orphans = [path for path in low.values() if path not in used]
-    if orphans:
-        raise UserError(f"{name}: {_first(orphans)} no HR picture in {hr}; remove LR pictures without HR")
-    return tuple(pairs)
+    if data.hr is None:
+        notes += _in_two_sets(found, cache_dir)
+    return PictureSets(found["train"], found["validation"], found["test"], tuple(notes))
 
 
 def group_name(stem: str) -> str:
@@ -111,19 +85,37 @@ def group_name(stem: str) -> str:
     return base.lower()
 
 
-def split_pairs(pairs: Sequence[Pair], split: SplitConfig, seed: int, folder: str) -> dict[str, tuple[Pair, ...]]:
-    """Divide pictures into train, validation and test, by name and seed alone.
+def split_pairs(
+    pairs: Sequence[Pair], split: SplitConfig, seed: int, folder: str, copies: Sequence[Copy] = ()
+) -> dict[str, tuple[Pair, ...]]:
+    """Divide pictures into train, validation and test, by name, seed and `copies` (indices into `pairs`) alone.
 
-    Photos (groups of files by `group_name`) are sorted by SHA-256 of (seed, name); the first `split.test` of them, at
-    least one, go to test, the next `split.validation`, at least one, to validation. UserError below three photos.
+    Photos (groups of files by `group_name`, and those that copies join, called by the first of their names) are sorted
+    by SHA-256 of (seed, name); the first `split.test` of them, at least one, go to test, the next `split.validation`,
+    at least one, to validation. UserError below three photos.
     """
-    groups: dict[str, list[Pair]] = {}
+    named: dict[str, list[Pair]] = {}
     for pair in pairs:
-        groups.setdefault(group_name(pair.name), []).append(pair)
+        named.setdefault(same_name(group_name(pair.name)), []).append(pair)
+    joined = {group: group for group in named}
+
+    def first_of(group: str) -> str:
+        while joined[group] != group:
+            group = joined[group]
+        return group
+
+    for copy in copies:
+        one, other = (first_of(same_name(group_name(pairs[index].name))) for index in (copy.first, copy.second))
+        joined[max(one, other)] = min(one, other)
+    groups: dict[str, list[Pair]] = {}
+    for group, inside in named.items():
+        groups.setdefault(first_of(group), []).extend(inside)
+    # By the name as it is written, which decided before names were compared in one form.
+    groups = {min(group_name(pair.name) for pair in named[group]): inside for group, inside in groups.items()}
     if len(groups) < 3:
         raise UserError(
             f"{folder}: {len(pairs)} pictures of {len(groups)} photos cannot be divided into train, validation and "
-            "test; at least 3 photos are needed (views and crops of one photo count once)"
+            "test; at least 3 photos are needed (views, crops and copies of one photo count once)"
         )
     order = sorted(groups, key=lambda group: hashlib.sha256(f"{seed}:{group}".encode()).digest())
     tests = min(max(1, round(split.test * len(order))), len(order) - 2)
@@ -139,33 +131,37 @@ def split_pairs(pairs: Sequence[Pair], split: SplitConfig, seed: int, folder: st
     }
 
 
-def _lr_stems(stem: str, scale: int) -> list[str]:
-    bases = [stem]
-    shorter = re.sub(rf"_?x{scale}$", "", stem, flags=re.IGNORECASE)
-    shorter = re.sub(r"_hr$", "", shorter, flags=re.IGNORECASE)
-    if shorter and shorter != stem:
-        bases.append(shorter)
-    bases.append(f"{shorter}_LR")
-    stems = [base + suffix for base in bases for suffix in ("", f"x{scale}", f"_x{scale}")]
-    return list(dict.fromkeys(stems))
+def _noted(pairs: Sequence[Pair], copies: Sequence[Copy]) -> list[str]:
+    """What to say of copies that names did not tell."""
+    groups = [same_name(group_name(pair.name)) for pair in pairs]
+    # Each picture once, with the first that it is a copy of.
+    first_of: dict[int, int] = {}
+    for copy in copies:
+        if groups[copy.first] != groups[copy.second]:
+            first_of.setdefault(copy.second, copy.first)
+    unlike = [f"{pairs[second].hr.name} with {pairs[first].hr.name}" for second, first in first_of.items()]
+    if not unlike:
+        return []
+    return [f"pictures of one photo by their pixels, which stay in one set: {_some(unlike)}"]
 
 
-def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in paths:
-        if path.stem in found:
-            raise UserError(f"{found[path.stem]} and {path.name} have the same name; remove or rename one of them")
-        found[path.stem] = path
-    return found
+def _in_two_sets(found: dict[str, tuple[Pair, ...]], cache_dir: Path | None) -> list[str]:
+    flat = [(name, pair) for name, pairs in found.items() for pair in pairs]
+    between: dict[tuple[str, str], list[str]] = {}
+    for copy in find_copies([pair.hr for _, pair in flat], cache_dir):
+        (one, first), (other, second) = flat[copy.first], flat[copy.second]
+        if one != other:
+            between.setdefault((one, other), []).append(f"{first.hr} and {second.hr}")
+    return [
+        f"warning: {one} and {other} share photos, rescaled, compressed or cut, so that figures on {other} come out "
+        f"too good: {_some(names)}; remove them from one of the two"
+        for (one, other), names in between.items()
+    ]
 
 
-def _absolute(folder: str) -> Path:
-    # Absolute: a worker process may have another current directory.
-    return Path(folder).expanduser().absolute()
-
-
-def _first(paths: Sequence[Path]) -> str:
-    return f"{paths[0]} has" if len(paths) == 1 else f"{len(paths)} pictures, the first {paths[0]}, have"
+def _some(names: Sequence[str]) -> str:
+    more = "" if len(names) <= _NAMES_IN_NOTE else f" and {len(names) - _NAMES_IN_NOTE} more"
+    return ", ".join(names[:_NAMES_IN_NOTE]) + more
 
 
 def _counts(found: dict[str, tuple[Pair, ...]]) -> str:

@@ -22,11 +22,14 @@ import numpy as np
 
 from esr_ray.data.build import Entry, build, needed_bytes
 from esr_ray.data.crops import PicturePair
-from esr_ray.data.sets import Pair, PictureSets
+from esr_ray.data.pairs import Pair
+from esr_ray.data.sets import PictureSets
 from esr_ray.errors import UserError
 
 # Part of the key: raise it where the layout or the way LR is made changes.
 _FORMAT = 1
+# What `check_pair` looks at: raise it where it looks at more, and stores that earlier versions accepted are made anew.
+_CHECKS = 2
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def _valid_index(cache_dir: Path, checksum: str) -> dict[str, Any] | None:
     try:
         index = json.loads((cache_dir / f"{checksum}.json").read_text())
         seal = index.pop("seal")
-        if seal != _seal(index) or index["key"] != checksum:
+        if seal != _seal(index) or index["key"] != checksum or index["checks"] < _CHECKS:
             return None
         if (cache_dir / f"{checksum}.u8").stat().st_size != index["bytes"]:
             return None
@@ -152,6 +155,7 @@ def _build(spec: StoreSpec, cache_dir: Path, checksum: str) -> dict[str, Any]:
             os.fsync(out.fileno())
         index: dict[str, Any] = {
             "key": checksum,
+            "checks": _CHECKS,
             "bytes": size,
             "sets": {name: [_as_json(entry) for entry in part] for name, part in entries.items()},
             "notes": notes,

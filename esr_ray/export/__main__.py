@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from esr_ray.inference.load import ready_network
 from esr_ray.inference.predictor import choose_predictor
 from esr_ray.networks.checkpoint import PLAIN, load_checkpoint, plain_bytes
 from esr_ray.networks.target import use_target
+from esr_ray.plain_json import to_plain_json
 
 EPILOG = """\
 examples:
@@ -109,7 +109,7 @@ def _export(options: argparse.Namespace) -> int:
         folder_of_card = Path(options.card).expanduser()
         for name, text in (
             ("README.md", card_markdown(described)),
-            ("card.json", json.dumps(described, indent=2) + "\n"),
+            ("card.json", to_plain_json(described, indent=2) + "\n"),
         ):
             prepare_file(folder_of_card / name)
             write_file(folder_of_card / name, text.encode())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from esr_ray.plain_json import to_plain_json
 from esr_ray.runs.events import Event, Failed, Finished, Notice
 from esr_ray.runs.folder import RunFolder, write_atomically
 from esr_ray.runs.history import History
@@ -45,7 +45,7 @@ class PopulationFiles:
 
 def population_lines(history: History) -> bytes:
     """A line of JSON for each candidate, by id, with its trainings."""
-    lines = (json.dumps(_individual(history, one)) for one in history.state.candidates.values())
+    lines = (to_plain_json(_individual(history, one)) for one in history.state.candidates.values())
     return "".join(f"{line}\n" for line in lines).encode()
 
 
@@ -55,7 +55,7 @@ def front_json(algorithm: Algorithm, state: State) -> str:
         {key: value for key, value in asdict(row).items() if value is not None} for row in front_rows(algorithm, state)
     ]
     return (
-        json.dumps(
+        to_plain_json(
             {"objectives": [one.name for one in shown_view(algorithm, state).objectives], "front": rows}, indent=2
         )
         + "\n"

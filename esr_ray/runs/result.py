@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from esr_ray.metrics import FIGURES
+from esr_ray.plain_json import to_plain_json
 from esr_ray.runs.folder import FINAL
 from esr_ray.runs.history import History
 from esr_ray.search.algorithm import Algorithm
@@ -130,7 +130,7 @@ def result_json(algorithm: Algorithm, verdict: Verdict, labels: Mapping[str, int
         content["full_training"] = trained[FINAL]
     elif trained:
         content["full_trainings"] = trained
-    return json.dumps(content, indent=2) + "\n"
+    return to_plain_json(content, indent=2) + "\n"
 
 
 def _standing(one: Standing, by: str) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def networks_json(costs: Mapping[str, tuple[int, int]], history: History) -> str
         }
         for label, (params, mult_adds) in costs.items()
     }
-    return json.dumps({"networks": content}, indent=2) + "\n"
+    return to_plain_json({"networks": content}, indent=2) + "\n"
 
 
 def networks_line(costs: Mapping[str, tuple[int, int]], history: History) -> str:

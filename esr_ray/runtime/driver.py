@@ -212,7 +212,7 @@ class Driver:
         record.views.append(self._status)
 
         record.tell(PhaseBegan("pictures"))
-        plan = plan_pictures(config)
+        plan = plan_pictures(config, None if history.run is None else history.run.pictures)
         pictures = open_pictures(plan, config)
         plan = with_checksums(plan, pictures)
         self._cache_dir = cache_dir(plan)

@@ -8,9 +8,15 @@ from pathlib import Path
 
 from esr_ray.config.schema import Config
 from esr_ray.data.crops import PicturePair, check_border, large_enough, validation_crops
-from esr_ray.data.sets import resolve_folder, resolve_sets
-from esr_ray.data.store import Store, StoreSpec, open_store, store_spec
+from esr_ray.data.layouts import read_set
+from esr_ray.data.sets import PictureSets, resolve_sets
+from esr_ray.data.store import Store, StoreSpec, open_store, store_checksum, store_spec
 from esr_ray.tasks.make import make_task
+
+_SHARED = (
+    "the sets are those that the run began with, when copies of one photo were not looked for: some are in two sets; a "
+    "new run keeps them in one"
+)
 
 
 @dataclass(frozen=True)
@@ -45,15 +51,31 @@ class Pictures:
     notes: tuple[str, ...]
 
 
-def plan_pictures(config: Config) -> PicturePlan:
-    """Find the files of all sets. Raises UserError for missing or empty folders and pictures in two sets."""
-    scale = config.task.scale
-    border = make_task(config.task).border
-    found = resolve_sets(config.data, scale, config.seed)
-    benchmarks = tuple(
-        StoreSpec(((one.name, resolve_folder(one.name, one.hr, one.lr, scale)),), scale) for one in config.benchmarks
-    )
-    return PicturePlan(store_spec(found, scale), benchmarks, config.runtime.cache_dir, found.notes, border)
+def plan_pictures(config: Config, recorded: str | None = None) -> PicturePlan:
+    """Find the files of all sets. Raises UserError for missing or empty folders and pictures in two sets.
+
+    `recorded` is the checksum of the sets that a run to be gone on with began with. It may have begun when one folder
+    was divided by names alone: then it keeps its sets, even if they share copies of a photo.
+    """
+    task = make_task(config.task)
+    scale = task.scale
+    found = _sets(config, task.given_lr, by_content=True)
+    if recorded is not None and config.data.hr is not None:
+        before = _sets(config, task.given_lr, by_content=False)
+        parts = (found.train, found.validation, found.test) != (before.train, before.validation, before.test)
+        if parts and store_checksum(store_spec(before, scale)) == recorded:
+            found = replace(before, notes=(*before.notes, _SHARED))
+    sets, notes = [], [*found.notes]
+    for one in config.benchmarks:
+        part = read_set(one.name, one.hr, one.lr, scale, task.given_lr)
+        sets.append(StoreSpec(((one.name, part.pairs),), scale))
+        notes += [f"{one.name}: {note}" for note in part.notes]
+    return PicturePlan(store_spec(found, scale), tuple(sets), config.runtime.cache_dir, tuple(notes), task.border)
+
+
+def _sets(config: Config, with_lr: bool, by_content: bool) -> PictureSets:
+    cache = _cache_dir(config.runtime.cache_dir)
+    return resolve_sets(config.data, config.task.scale, config.seed, with_lr, cache, by_content)
 
 
 def open_pictures(plan: PicturePlan, config: Config) -> Pictures:
@@ -107,9 +129,11 @@ def _benchmark_stores(plan: PicturePlan) -> list[Store]:
 
 def cache_dir(plan: PicturePlan) -> Path:
     """Where decoded pictures are kept on this node."""
-    if plan.cache_dir is not None:
-        return Path(plan.cache_dir).expanduser()
-    return default_cache_dir()
+    return _cache_dir(plan.cache_dir)
+
+
+def _cache_dir(given: str | None) -> Path:
+    return default_cache_dir() if given is None else Path(given).expanduser()
 
 
 def default_cache_dir() -> Path:

@@ -37,6 +37,7 @@ def super_resolution(settings: dict[str, Any], scale: int, colour: str) -> Task:
         complete=partial(_with_colours, scale=scale) if of_luminance else completed,
         shown=_small,
         input_name="LR",
+        given_lr=True,
     )
 
 

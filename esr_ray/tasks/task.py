@@ -50,6 +50,7 @@ class Task:
     | `degraded(pair)` | what a network is given of a pair of pictures that it is measured on, (in_channels, h, w) |
     | `given(picture)` | what a network is given of a user's picture |
     | `complete(output, picture)` | the picture that a network's output (out_channels, H, W) for `picture` makes |
+    | `given_lr` | whether it is the LR picture of a pair that a network is given, else it is made from HR |
     | `shown(pair)` | that input as a picture to look at, uint8 (h', w', 3), and `input_name` |
     | `score` | a user's own figure |
     """
@@ -68,6 +69,7 @@ class Task:
     complete: Callable[[F32, U8], U8]
     shown: Callable[[PicturePair], U8]
     input_name: str
+    given_lr: bool = False
     score: Score | None = None
 
     @property

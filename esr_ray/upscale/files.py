@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from esr_ray.errors import UserError
+from esr_ray.picture_files import is_picture, list_pictures
 from esr_ray.upscale.picture import FORMATS
 
 
@@ -33,22 +34,17 @@ def find_pictures(given: Sequence[str]) -> list[Path]:
     for text in given:
         path = Path(text).expanduser()
         if path.is_dir():
-            inside = [one for one in sorted(path.iterdir()) if _is_picture(one)]
-            if not inside:
-                raise UserError(f"{path}: holds no pictures ({', '.join(FORMATS)})")
-            found += inside
+            found += list_pictures(path, FORMATS)
         elif path.exists() or not glob.has_magic(text):
             found.append(path)
         else:
-            matched = [Path(one) for one in sorted(glob.glob(str(path), recursive=True)) if _is_picture(Path(one))]
+            matched = [
+                Path(one) for one in sorted(glob.glob(str(path), recursive=True)) if is_picture(Path(one), FORMATS)
+            ]
             if not matched:
                 raise UserError(f"{text}: matches no pictures")
             found += matched
     return list(dict.fromkeys(found))
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in FORMATS and not path.name.startswith(".") and path.is_file()
 
 
 def plan_targets(
