@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from esr_ray.api import (
+        Evaluation,
         FrontRow,
         Network,
         RunResult,
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
         Status,
         TrainedNetwork,
         UserError,
+        evaluate_networks,
         load,
         search_networks,
         train_networks,
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Evaluation",
     "FrontRow",
     "Network",
     "RunResult",
@@ -29,6 +32,7 @@ __all__ = [
     "TrainedNetwork",
     "UserError",
     "__version__",
+    "evaluate_networks",
     "load",
     "search_networks",
     "train_networks",

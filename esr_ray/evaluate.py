@@ -10,28 +10,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from esr_ray.command import run_command
-from esr_ray.config.load import check_config
+from esr_ray.api.evaluation import Place, common_task, evaluate_networks
+from esr_ray.command import make_parser, print_warning, run_command
 from esr_ray.config.reference_eval import EvalFile, check_scale, translate_eval
-from esr_ray.config.task import TaskConfig
-from esr_ray.data.crops import PicturePair, check_border
-from esr_ray.data.layouts import benchmarks_in, read_set
-from esr_ray.data.pairs import FoundSet, Pair, same_name
-from esr_ray.data.store import StoreSpec, open_store
 from esr_ray.errors import UserError
-from esr_ray.inference.cost import inference_cost
 from esr_ray.inference.files import PictureSaver, prepare_file, write_file
-from esr_ray.inference.find import Source, distinct, find_networks
-from esr_ray.inference.load import load_network
-from esr_ray.inference.predictor import choose_predictor
-from esr_ray.inference.report import evaluate_baseline, evaluate_network
-from esr_ray.inference.result import Evaluated
-from esr_ray.networks.checkpoint import load_checkpoint
-from esr_ray.networks.target import use_target
 from esr_ray.tables import print_tables, to_json, to_markdown
-from esr_ray.tasks.make import make_task, task_of
-from esr_ray.tasks.pictures import default_cache_dir
-from esr_ray.tasks.task import Task
 from esr_ray.view import print_line
 
 EPILOG = """\
@@ -60,12 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m esr_ray.evaluate",
-        description="Measure trained networks on sets of pictures, beside bicubic.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("evaluate", "Measure trained networks on sets of pictures, beside bicubic.", EPILOG)
     parser.add_argument(
         "paths", nargs="*", metavar="CHECKPOINT|RUN_DIR|eval.yml", help="networks; without: bicubic alone"
     )
@@ -93,31 +72,29 @@ def _parser() -> argparse.ArgumentParser:
 
 def _evaluate(options: argparse.Namespace) -> int:
     paths, reference = _reference(options)
-    found = [source for path in paths for source in find_networks(path)]
-    task = _task(found, options.scale)
-    sources = distinct(found, [one.name for one in task.baselines])
-    scale = task.scale
-    sets = _sets(options, task)
+    data = _data(options.data)
     for file, one in reference:
-        check_scale(one, scale, file)
-        sets.append((one.name, read_set(one.name, one.hr, one.lr, scale, task.given_lr)))
-    for name, _ in sets:
-        if "/" in name or name.startswith("."):
-            raise UserError(
-                f"--data {name}: a name is also that of a folder (--save); give one without / or . before it"
-            )
-    if not sets:
-        raise UserError("give pictures: --data Set5=FOLDER, or --benchmarks FOLDER; see --help")
-    cache = Path(options.cache_dir) if options.cache_dir else default_cache_dir()
-    for name, found_set in sets:
-        for note in found_set.notes:
-            print(f"{name}: {note}", file=sys.stderr)
-    pictures = [(name, _open(name, found_set.pairs, task, cache)) for name, found_set in sets]
+        check_scale(one, common_task(paths, options.scale).scale, file)
+        data[one.name] = one.hr if one.lr is None else (one.hr, one.lr)
     output = Path(options.output) if options.output else None
     if output is not None:
         prepare_file(output)
     saver = PictureSaver(Path(options.save) if options.save else None)
-    results = _measure(sources, task, pictures, options, saver)
+    console = Console(stderr=True)
+    found = evaluate_networks(
+        paths,
+        data,
+        benchmarks=options.benchmarks,
+        scale=options.scale,
+        self_ensemble=options.self_ensemble,
+        with_cost=True,
+        target=options.target,
+        kernels=options.kernels,
+        cache_dir=options.cache_dir,
+        on_pictures=saver.save,
+        say=lambda line: print_line(console, line),
+    )
+    results, task = found.results, found.task
     # First what cannot fail: it may have taken hours.
     if options.format == "table":
         print_tables(results, task, Console())
@@ -139,7 +116,7 @@ def _reference(options: argparse.Namespace) -> tuple[list[Path], list[tuple[str,
     for file in files:
         one = translate_eval(file)
         for warning in one.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            print_warning(warning)
         models = options.models or one.models
         if models is None and not paths:
             raise UserError(f"{file}: its models_folder is a place of the reference's own; give --models PATH")
@@ -149,75 +126,22 @@ def _reference(options: argparse.Namespace) -> tuple[list[Path], list[tuple[str,
     return list(dict.fromkeys(paths)), found
 
 
-def _task(sources: list[Source], given: int | None) -> Task:
-    """What all networks are for. Raises UserError where they differ, or there is none to tell."""
-    if not sources:
-        if given is None:
-            raise UserError("give networks (checkpoints or run folders), or --scale for bicubic alone; see --help")
-        return make_task(TaskConfig(scale=given))  # type: ignore[arg-type]
-    tasks = {source.path: task_of(load_checkpoint(source.path)[1]) for source in sources}
-    first = next(iter(tasks.values()))
-    for path, task in tasks.items():
-        if task.title != first.title and task.scale == first.scale:
-            raise UserError(f"{path}: is for {task.title}, and others for {first.title}; evaluate each by itself")
-        if task.scale != (given or first.scale):
-            raise UserError(f"{path}: enlarges by {task.scale}, not by {given or first.scale}; evaluate each by itself")
-    return first
-
-
-def _sets(options: argparse.Namespace, task: Task) -> list[tuple[str, FoundSet]]:
-    sets = []
-    for text in options.data:
+def _data(texts: Sequence[str]) -> dict[str, Place]:
+    """The sets that --data names."""
+    found: dict[str, Place] = {}
+    for text in texts:
         name, equals, place = text.partition("=")
         if not equals or not name or not place:
             raise UserError(f"--data {text}: write NAME=FOLDER or NAME=HR,LR")
-        hr, comma, lr = place.partition(",")
-        if not comma or Path(place).expanduser().exists():
-            sets.append((name, read_set(name, place, None, task.scale, task.given_lr)))
-        else:
-            sets.append((name, read_set(name, hr, lr, task.scale, task.given_lr)))
-    if options.benchmarks:
-        sets += benchmarks_in(Path(options.benchmarks).expanduser(), task.scale, task.given_lr)
-    names = [same_name(name) for name, _ in sets]
-    for name in names:
-        if names.count(name) > 1:
+        if "/" in name or name.startswith("."):
+            raise UserError(
+                f"--data {name}: a name is also that of a folder (--save); give one without / or . before it"
+            )
+        if name in found:
             raise UserError(f"--data {name}: two sets have this name; rename one")
-    return sets
-
-
-def _open(name: str, pairs: tuple[Pair, ...], task: Task, cache: Path) -> list[PicturePair]:
-    store = open_store(StoreSpec(((name, pairs),), task.scale), cache)
-    for note in store.notes:
-        print(f"{name}: {note}", file=sys.stderr)
-    check_border(store.sets[name], task.border)
-    return store.sets[name]
-
-
-def _measure(
-    sources: list[Source],
-    task: Task,
-    pictures: list[tuple[str, list[PicturePair]]],
-    options: argparse.Namespace,
-    saver: PictureSaver,
-) -> list[Evaluated]:
-    config = check_config({"data": {"hr": "unused"}, "runtime": {"kernels": options.kernels}}, "evaluate")
-    target = {"cpu": "CPU", "ascend": "Ascend"}[options.target]
-    console = Console(stderr=True)
-    # Before this process takes the device.
-    costs = [inference_cost(source, config, target, options.self_ensemble) for source in sources]
-    for source, cost in zip(sources, costs, strict=True):
-        if cost is None:
-            print_line(console, f"{source.name}: latency and memory unknown: the process that measured them was killed")
-    results = [evaluate_baseline(task, pictures, saver.of(one.name), one) for one in task.baselines]
-    if not sources:
-        return results
-    use_target(target, config.runtime.mode)
-    make = choose_predictor(options.kernels, target)
-    for source, cost in zip(sources, costs, strict=True):
-        print_line(console, f"{source.name}: {make.reason}")
-        network = load_network(source.path, make, options.self_ensemble)
-        results.append(evaluate_network(source.name, network, pictures, saver.of(source.name), cost))
-    return results
+        hr, comma, lr = place.partition(",")
+        found[name] = place if not comma or Path(place).expanduser().exists() else (hr, lr)
+    return found
 
 
 if __name__ == "__main__":

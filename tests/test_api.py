@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from cases import photos
 from PIL import Image
 from test_evaluate_command import SPEC, make_checkpoint
 
@@ -121,3 +122,25 @@ def test_what_is_wrong_with_an_experiment_is_an_exception(case):
         esr_ray.train_networks(case.content, networks=[["X_1_4_8"]])
     with pytest.raises(esr_ray.UserError, match="begin a new run for others"):
         esr_ray.train_networks(resume=case.path, networks=[["S_1_4_8"]])
+
+
+def test_measuring_from_python(tmp_path):
+    networks = [make_checkpoint(tmp_path / "a.ckpt"), make_checkpoint(tmp_path / "b.ckpt", seed=2)]
+    folder, lines, seen = photos(tmp_path / "photos", 1, 2), [], []
+    found = esr_ray.evaluate_networks(
+        networks,
+        {"Mine": folder},
+        cache_dir=tmp_path / "cache",
+        on_pictures=lambda network, part, pictures: seen.append((network, part, len(pictures))),
+        say=lines.append,
+    )
+    assert (found.task.title, [one.name for one in found.results]) == ("x2", ["bicubic", "a", "b"])
+    assert seen == [("bicubic", "Mine", 2), ("a", "Mine", 2), ("b", "Mine", 2)]
+    assert lines[-1].startswith("b: ")
+    for one in found.results:
+        assert 10 < one.sets[0].mean.psnr_y < 60
+        assert one.latency_s is None
+    with pytest.raises(esr_ray.UserError, match="give pictures"):
+        esr_ray.evaluate_networks(networks)
+    with pytest.raises(esr_ray.UserError, match="enlarges by 2, not by 3"):
+        esr_ray.evaluate_networks(networks, {"Mine": folder}, scale=3)

@@ -1,5 +1,6 @@
 """What Python has of esr_ray: searching, training and measuring networks, and using them. Commands are thin over it."""
 
+from esr_ray.api.evaluation import Evaluation, evaluate_networks
 from esr_ray.api.experiment import (
     RunResult,
     SetReport,
@@ -13,6 +14,7 @@ from esr_ray.runs.status import Status
 from esr_ray.search.front import FrontRow
 
 __all__ = [
+    "Evaluation",
     "FrontRow",
     "Network",
     "RunResult",
@@ -20,6 +22,7 @@ __all__ = [
     "Status",
     "TrainedNetwork",
     "UserError",
+    "evaluate_networks",
     "load",
     "search_networks",
     "train_networks",

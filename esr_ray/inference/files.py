@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,13 +28,11 @@ class PictureSaver:
         if folder is not None:
             _make_folder(folder)
 
-    def of(self, network: str) -> Callable[[str, Sequence[Measured]], None]:
-        """What takes a network's sets, name and pictures."""
-        return lambda name, measured: self._save(Path(network, name), measured)
-
-    def _save(self, part: Path, measured: Sequence[Measured]) -> None:
+    def save(self, network: str, name: str, measured: Sequence[Measured]) -> None:
+        """Keep the pictures of a network's set."""
         if self.folder is None or self.failure is not None:
             return
+        part = Path(network, name)
         try:
             _make_folder(self.folder / part)
             for one in measured:

@@ -42,7 +42,8 @@ def connection(address: str | None) -> Iterator[None]:
         else:
             _check_answers(address)
             ray.init(address=address, **options)
-    except (OSError, OverflowError, ImportError, RayError, ValueError, RuntimeError) as error:
+    except Exception as error:
+        # Of any class: Ray raises a plain Exception if its node takes too long to start.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if address is None:
             raise UserError(f"Ray could not be started on this machine: {reason}") from None
