@@ -24,12 +24,14 @@ _CLEARLY = 0.5
 _LEAST_CORRELATION = 0.5
 # Colours are compared in means of so many pixels a side, which noise and compression hardly touch.
 _POOLED = 4
-# Root mean square of the differences between channels, in levels: from the one on a picture has colours, up to the
-# other it has none.
-_COLOURED = 6.0
+# Root mean square of the differences between channels, in levels: from the one on a picture has colours, grey has at
+# most the other. JPEG of quality 5 may lose fewer colours than the first altogether.
+_COLOURED = 12.0
 _GREY = 0.5
-# Noise of 50 levels leaves up to 18 of a grey picture.
-_SURELY_COLOURED = 25.0
+# What colours add to grey: noise of 50 levels leaves up to 13.
+_SURELY_COLOURED = 18.0
+# Where channels have one shape, only LR that is HR's own in another order tells, up to this root mean square.
+_OWN = 2.0
 
 
 def check_pair(hr: U8, lr: U8, hr_file: Path, lr_file: Path, scale: int) -> str | None:
@@ -102,24 +104,28 @@ def _check_colours(hr: U8, lr: U8, hr_file: Path, lr_file: Path, scale: int) -> 
     chroma_ours, chroma_given = _chroma(ours), _chroma(given)
     if chroma_ours >= _COLOURED and chroma_given <= _GREY:
         raise UserError(f"{lr_file} is grey, and {hr_file} is in colour; make LR anew (or leave lr out)")
-    if chroma_ours <= _GREY and chroma_given >= _SURELY_COLOURED:
+    if chroma_ours <= _GREY and np.sqrt(_unexplained(ours, given)) >= _SURELY_COLOURED:
         raise UserError(f"{lr_file} is in colour, and {hr_file} is grey; check which of them is the original")
-    if chroma_ours < _COLOURED:
-        return
+    # Light of another colour, or another exposure, changes channels but not their shapes.
+    order = min(permutations(range(3)), key=lambda one: _unexplained(ours, given[..., list(one)]))
+    same_shapes = _unexplained(ours, given[..., list(order)]) >= _CLEARLY * _unexplained(ours, given)
+    if same_shapes:
+        order = min(permutations(range(3)), key=lambda one: float(np.mean((ours - given[..., list(one)]) ** 2)))
+        own = float(np.sqrt(np.mean((ours - given[..., list(order)]) ** 2))) <= _OWN
+        if not own or float(np.sqrt(np.mean((ours - given) ** 2))) < 3 * _OWN:
+            return
+    letters = "".join("RGB"[channel] for channel in order)
+    what = "red and blue swapped" if order == (2, 1, 0) else f"its channels in the order {letters}"
+    raise UserError(f"{lr_file} has {what} against {hr_file}; make LR anew (or leave lr out: it is made from HR)")
 
-    def error(order: tuple[int, ...], centred: bool) -> float:
-        difference = ours - given[..., list(order)]
-        if centred:
-            difference -= difference.mean((0, 1))
-        return float(np.mean(difference**2))
 
-    straight = (0, 1, 2)
-    order = min(permutations(straight), key=lambda one: error(one, False))
-    # A tint may bring channels nearer to others, on average; their shapes stay their own.
-    if error(order, False) < _CLEARLY * error(straight, False) and error(order, True) < error(straight, True):
-        letters = "".join("RGB"[channel] for channel in order)
-        what = "red and blue swapped" if order == (2, 1, 0) else f"its channels in the order {letters}"
-        raise UserError(f"{lr_file} has {what} against {hr_file}; make LR anew (or leave lr out: it is made from HR)")
+def _unexplained(ours: NDArray[np.float64], given: NDArray[np.float64]) -> float:
+    """Mean squared error of each channel of `given`, fitted to that of `ours` by a factor and an offset; one level is
+    added, below which nothing is told."""
+    a, b = (one.reshape(-1, 3) - one.reshape(-1, 3).mean(0) for one in (ours, given))
+    factors = (a * b).sum(0) / np.maximum((a * a).sum(0), 1e-9)
+    # A picture and its negative are not of one shape.
+    return float(np.mean((b - np.maximum(factors, 0) * a) ** 2)) + 1.0
 
 
 def _pooled(picture: U8, side: int) -> NDArray[np.float64]:
