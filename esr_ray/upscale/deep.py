@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def in_planes(image: Image.Image) -> bool:
     return tags.get(284, 1) == _PLANES and max(tags.get(258, (8,))) > 8
 
 
-def read_deep(image: Image.Image, raw: str, again: Callable[[], Image.Image]) -> Levels | None:
+def read_deep(image: Image.Image, raw: str, again: Callable[[], AbstractContextManager[Image.Image]]) -> Levels | None:
     """All 16 bits, (h, w, 2 to 4) uint16, of an image that was loaded, and is closed now, and what `again` opens of its
     file; None for a kind whose bytes cannot be had so."""
     if raw == "LA;16B":
@@ -69,4 +70,11 @@ def _raw_modes(image: Image.Image) -> list[str]:
 
 
 def _set_raw_mode(image: Any, raw: str) -> None:
-    image.tile = [(*tile[:-1], (raw, *tile[-1][1:]) if isinstance(tile[-1], tuple) else raw) for tile in image.tile]
+    """Have the parts unpacked in another way."""
+    tiles = []
+    for tile in image.tile:
+        parameters = (raw, *tile[-1][1:]) if isinstance(tile[-1], tuple) else raw
+        # In older versions of Pillow these are plain tuples.
+        make = getattr(type(tile), "_make", tuple)
+        tiles.append(make((*tile[:-1], parameters)))
+    image.tile = tiles

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -80,9 +80,8 @@ def open_picture(path: Path, first_frame: bool = False, mosaic: bool = False) ->
         with warnings.catch_warnings():
             # Large pictures are normal here; Pillow still refuses absurd ones with an error.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            again = partial(Image.open, path, formats=READ)
-            with again() as image:
-                opened = picture_of(image, str(path), first_frame, mosaic, again)
+            with _image(path) as image:
+                opened = picture_of(image, str(path), first_frame, mosaic, lambda: _image(path))
     except (UserError, MemoryError):
         raise
     except FileNotFoundError:
@@ -95,12 +94,19 @@ def open_picture(path: Path, first_frame: bool = False, mosaic: bool = False) ->
     yield opened
 
 
+@contextmanager
+def _image(path: Path) -> Iterator[Image.Image]:
+    # Not by its name: Pillow would map the pixels of some TIFFs into memory, those of turned ones wrongly.
+    with path.open("rb") as file, Image.open(file, formats=READ) as image:
+        yield image
+
+
 def picture_of(
     image: Image.Image,
     name: str,
     first_frame: bool = False,
     mosaic: bool = False,
-    again: Callable[[], Image.Image] | None = None,
+    again: Callable[[], AbstractContextManager[Image.Image]] | None = None,
 ) -> Opened:
     """What an image of Pillow's holds; `again` opens its file anew, for colours of 16 bits. Raises UserError as
     `open_picture` does."""
@@ -113,9 +119,13 @@ def picture_of(
     if in_planes(image):
         raise UserError(f"{name}: holds colours of 16 bits in planes; save it with them side by side")
     deep = None if again is None else begin_deep(image)
+    stored = image.getexif().get(_ORIENTATION, 1)
     image.load()
     exif = image.getexif()
+    # Pillow turns TIFFs itself.
     orientation = exif.get(_ORIENTATION, 1)
+    if mosaic and stored != orientation:
+        raise UserError(f"{name}: has an orientation, and a mosaic cannot be turned; take that tag away")
     kept = Kept(image.info.get("icc_profile"), _describing(exif, mosaic), _resolution(image, exif))
     if image.mode == "F":
         raise UserError(f"{name}: holds floating-point pixels, whose range is unknown; save it as 8 or 16 bits")
@@ -132,9 +142,9 @@ def picture_of(
         # The profile is of inks.
         kept = replace(kept, icc=None)
         notes.append("CMYK, made RGB")
-    if orientation not in (0, 1) and mosaic:
+    if stored in range(2, 9) and mosaic:
         notes.append("its EXIF orientation is kept: a mosaic is not turned")
-    elif orientation in range(2, 9):
+    elif stored in range(2, 9):
         notes.append("turned as EXIF says")
     turn = 1 if mosaic or orientation not in range(2, 9) else orientation
     rows = partial(_turned, image.size, _reader(image, pixels), turn)
