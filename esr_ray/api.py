@@ -12,6 +12,7 @@ import numpy as np
 from esr_ray.errors import UserError
 from esr_ray.inference.find import only_network
 from esr_ray.inference.load import Loaded, load_network
+from esr_ray.inference.onnx_file import load_onnx
 from esr_ray.inference.predictor import choose_predictor
 from esr_ray.inference.rows import Rows, bands_of, collect
 from esr_ray.space.counts import spec_cost
@@ -32,7 +33,7 @@ class Network:
 
     @property
     def arch(self) -> tuple[str, ...]:
-        """The names of its blocks."""
+        """The names of its blocks; none of an ONNX file of another program."""
         return self.loaded.spec.arch
 
     @property
@@ -41,9 +42,9 @@ class Network:
         return self.loaded.task.enlargement
 
     @property
-    def parameters(self) -> int:
-        """Weights and biases."""
-        return spec_cost(self.loaded.spec).params
+    def parameters(self) -> int | None:
+        """Weights and biases; None of an ONNX file of another program."""
+        return spec_cost(self.loaded.spec).params if self.arch else None
 
     @overload
     def upscale(
@@ -114,11 +115,16 @@ def _image(opened: Opened, rows: Rows) -> Image.Image:
 
 
 def load(network: str | Path, kernels: str = "auto") -> Network:
-    """The network of a checkpoint or of a run's folder. `kernels` is auto, native or plain (`runtime.kernels`).
+    """The network of a checkpoint, of a run's folder or of an ONNX file. `kernels` is auto, native or plain
+    (`runtime.kernels`).
 
     Raises UserError where there is none, where there are several, and where the file is damaged.
     """
     source = only_network(Path(network).expanduser())
+    if source.path.suffix == ".onnx":
+        if kernels != "auto":
+            raise UserError(f"{source.path}: is run by onnxruntime, not by {kernels} kernels; leave that out")
+        return Network(source.name, load_onnx(source.path))
     make = choose_predictor(kernels, "CPU")
     if make.library is None:
         # MindSpore's operators would be many times slower in its other mode.

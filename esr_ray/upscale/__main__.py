@@ -94,17 +94,18 @@ def _upscale(options: argparse.Namespace) -> int:
     failed = 0
     columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as bar:
-        for number, one in enumerate(work, 1):
-            label = one.source.name if len(work) == 1 else f"{one.source.name} ({number} of {len(work)})"
-            shown = bar.add_task(label, total=1.0)
+        shown = bar.add_task("", total=len(work))
+        for number, one in enumerate(work):
+            label = one.source.name if len(work) == 1 else f"{one.source.name} ({number + 1} of {len(work)})"
+            bar.update(shown, description=label)
             try:
-                notes = _enlarge(one, way, lambda part, shown=shown: bar.update(shown, completed=part))  # type: ignore[misc]
+                notes = _enlarge(one, way, lambda part, number=number: bar.update(shown, completed=number + part))  # type: ignore[misc]
             except UserError as error:
                 if len(work) == 1:
                     raise
                 failed += 1
                 print_line(bar.console, f"failed: {error}")
-                bar.remove_task(shown)
+                bar.update(shown, completed=number + 1)
                 continue
             for note in notes:
                 print_line(bar.console, f"{one.source}: {note}")
