@@ -41,8 +41,11 @@ def to_levels(x: NDArray[np.floating[Any]], kind: np.dtype[Any]) -> NDArray[Any]
     """As `to_uint8`, to all levels of another unsigned `kind`, such as uint16: 0..65535."""
     if not np.isfinite(x).all():
         raise ValueError("the picture holds NaN or infinity")
+    values = np.clip(x, 0.0, 1.0)
+    values *= np.iinfo(kind).max
+    values += 0.5
     # Truncating is rounding down: nothing is negative.
-    return (np.clip(x, 0.0, 1.0) * np.iinfo(kind).max + 0.5).astype(kind)
+    return values.astype(kind)
 
 
 def luminance(picture: U8) -> NDArray[np.float64]:

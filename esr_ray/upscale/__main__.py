@@ -135,8 +135,8 @@ def _enlarge(work: Enlargement, way: _Way, progress: Callable[[float], None]) ->
         opened = stack.enter_context(open_picture(work.source, way.first_frame, task.of_mosaic))
         if task.of_mosaic and opened.rows().channels != 1:
             raise UserError(
-                f"{work.source}: has colours, and {network.origin} is for {task.title}; give a grey picture, the "
-                "mosaic of a sensor, or another network"
+                f"{work.source}: has colours or transparency, and {network.origin} is for {task.title}; give a grey "
+                "picture, the mosaic of a sensor, or another network"
             )
         made = stack.enter_context(larger(opened, network, way.scale, way.workers, progress))
         target = stack.enter_context(writing(work.target, kind, made, opened.kept))
