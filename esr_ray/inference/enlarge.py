@@ -104,29 +104,28 @@ def _once(rows: Rows, network: Loaded, pool: Executor, tell: Callable[[int], Non
     most = BAND // max(1, scale**2 * across[-1].end * channels * rows.kind.itemsize)
     down = spans(-(-rows.height // cell), sight, min(side, max(most, 64)))
 
-    def begin(span: Span) -> list[Future[Levels]]:
+    def begin(span: Span) -> tuple[Levels, list[Future[int]]]:
         part = _of_cells(rows, span, cell)
-        return [pool.submit(make, part[:, cell * right.start : cell * right.end], span, right) for right in across]
-
-    def make(part: Levels, span: Span, right: Span) -> Levels:
-        return _through(network, part)[span.within(scale), right.within(scale)]
-
-    def end(span: Span, futures: list[Future[Levels]]) -> Levels:
         band = np.empty((scale * (span.last - span.first), scale * across[-1].last, channels), rows.kind)
-        for right, future in zip(across, futures, strict=True):
-            band[:, right.kept(scale)] = future.result()
-            tell(cell**2 * (span.last - span.first) * (right.last - right.first))
-        return band[: height - scale * span.first, :width]
+        parts = [(part[:, cell * right.start : cell * right.end], right) for right in across]
+        return band, [pool.submit(make, piece, span, right, band) for piece, right in parts]
+
+    def make(part: Levels, span: Span, right: Span, band: Levels) -> int:
+        # Each tile has its own place: results need not be kept beside the band.
+        band[:, right.kept(scale)] = _through(network, part)[span.within(scale), right.within(scale)]
+        return cell**2 * (span.last - span.first) * (right.last - right.first)
 
     def bands() -> Iterator[Levels]:
         # The next row of tiles is begun before this one has ended, that no core waits.
-        begun: deque[tuple[Span, list[Future[Levels]]]] = deque()
-        for span in down:
-            begun.append((span, begin(span)))
-            if len(begun) > 1:
-                yield end(*begun.popleft())
-        while begun:
-            yield end(*begun.popleft())
+        begun: deque[tuple[Levels, list[Future[int]]]] = deque()
+        for place in range(len(down) + 1):
+            if place < len(down):
+                begun.append(begin(down[place]))
+            if place:
+                band, futures = begun.popleft()
+                for future in futures:
+                    tell(future.result())
+                yield band[: height - scale * down[place - 1].first, :width]
 
     return streamed(height, width, channels, rows.kind, bands())
 
