@@ -83,12 +83,12 @@ def shuffle(x: Tensor, groups: int) -> Tensor:
 
 
 class ESRN(nn.Module):
-    """(B, 3, H, W), both even -> (B, 3, 2·H, 2·W); without a skip of the input, as published."""
+    """(B, C, H, W), both even -> (B, C, 2·H, 2·W); without a skip of the input, as published."""
 
-    def __init__(self, arch: list[str], base_channels: int) -> None:
+    def __init__(self, arch: list[str], base_channels: int, ends: int = 3) -> None:
         super().__init__()
         g0 = channels = base_channels
-        self.sfe1 = conv(3, g0, 3)
+        self.sfe1 = conv(ends, g0, 3)
         self.sfe2 = conv(g0, g0, 3)
         blocks, fused = [], 0
         for name in arch:
@@ -99,7 +99,7 @@ class ESRN(nn.Module):
         self.gff1 = conv(fused, g0, 1)
         self.gff2 = conv(g0, g0, 3)
         self.expand = conv(g0, 3 * g0, 3)
-        self.last = conv(3 * g0 // 4, 3, 3)
+        self.last = conv(3 * g0 // 4, ends, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         shallow = self.sfe1(x)
@@ -166,15 +166,62 @@ def steps(name: str, mode: str, batch: int, side: int, seconds: float) -> list[f
     return timed(training.step, seconds)
 
 
-def agree(arch: list[str], base_channels: int, file: str) -> float:
-    """Greatest difference of the output from ours, with our weights on our picture."""
-    ours = np.load(file)
-    network = ESRN(arch, base_channels)
-    flat, start = torch.from_numpy(ours["weights"]), 0
+def take(network: ESRN, weights: np.ndarray) -> None:
+    """Give a network our weights, which are in its order."""
+    flat, start = torch.from_numpy(weights), 0
     with torch.no_grad():
         for one in network.parameters():
             one.copy_(flat[start : start + one.numel()].view_as(one))
             start += one.numel()
+
+
+class Upscaling:
+    """A picture, uint8 (h, w, 3), made larger by our weights: with one channel Y, and bicubic colours."""
+
+    def __init__(self, arch: list[str], base_channels: int, file: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        ours = np.load(file)
+        self.ends = int(ours["ends"])
+        self.network = ESRN(arch, base_channels, self.ends)
+        take(self.network, ours["weights"])
+        self.network.to(memory_format=torch.channels_last)
+        self.picture = ours["picture"]
+        self.to_ycbcr, self.offset = (torch.from_numpy(ours[name]).float() for name in ("matrix", "offset"))
+        self.to_rgb = torch.linalg.inv(self.to_ycbcr.double()).float()
+
+    @torch.no_grad()
+    def run(self) -> np.ndarray:
+        x = torch.from_numpy(self.picture).permute(2, 0, 1)[None].to(torch.float32) / 255
+        y = self._of_luminance(x) if self.ends == 1 else self.network(x.contiguous(memory_format=torch.channels_last))
+        return (y.clamp(0, 1) * 255 + 0.5).to(torch.uint8)[0].permute(1, 2, 0).contiguous().numpy()
+
+    def _of_luminance(self, x: Tensor) -> Tensor:
+        ycbcr = F.conv2d(x, self.to_ycbcr[..., None, None], self.offset)
+        colours = F.interpolate(ycbcr[:, 1:], scale_factor=SCALE, mode="bicubic")
+        joined = torch.cat([self.network(ycbcr[:, :1]), colours], 1) - self.offset[:, None, None]
+        return F.conv2d(joined, self.to_rgb[..., None, None])
+
+
+upscalings: list[Upscaling] = []
+
+
+def upscale_ready(arch: list[str], base_channels: int, file: str, result: str, threads: int) -> None:
+    """Make ready, and keep the first result."""
+    upscalings[:] = [Upscaling(arch, base_channels, file, threads)]
+    np.save(result, upscalings[0].run())
+
+
+def upscale_times(seconds: float) -> list[float]:
+    """Seconds of some enlargements."""
+    return timed(upscalings[0].run, seconds)
+
+
+def agree(arch: list[str], base_channels: int, file: str) -> float:
+    """Greatest difference of the output from ours, with our weights on our picture."""
+    ours = np.load(file)
+    network = ESRN(arch, base_channels)
+    take(network, ours["weights"])
+    with torch.no_grad():
         return float((network(torch.from_numpy(ours["x"])) - torch.from_numpy(ours["y"])).abs().max())
 
 
@@ -198,4 +245,4 @@ def about() -> str:
 if __name__ == "__main__":
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     torch.set_num_threads(1)
-    serve({one.__name__: one for one in (prepare, steps, agree, evaluate, about)})
+    serve({one.__name__: one for one in (prepare, steps, agree, evaluate, upscale_ready, upscale_times, about)})

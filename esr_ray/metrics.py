@@ -61,9 +61,18 @@ FIGURES = {
 
 def to_uint8(x: NDArray[np.floating[Any]]) -> U8:
     """Clip `x` (any shape, nominally 0..1) and round it to 0..255, halves up; ValueError where it is not finite."""
+    return to_levels(x, np.dtype(np.uint8))
+
+
+def to_levels(x: NDArray[np.floating[Any]], kind: np.dtype[Any]) -> NDArray[Any]:
+    """As `to_uint8`, to all levels of another unsigned `kind`, such as uint16: 0..65535."""
     if not np.isfinite(x).all():
         raise ValueError("the picture holds NaN or infinity")
-    return np.floor(np.clip(x, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+    values = np.clip(x, 0.0, 1.0)
+    values *= np.iinfo(kind).max
+    values += 0.5
+    # Truncating is rounding down: nothing is negative.
+    return values.astype(kind)
 
 
 def luminance(picture: U8) -> NDArray[np.float64]:

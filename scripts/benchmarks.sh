@@ -16,6 +16,7 @@ quick=()
 for argument in "$@"; do [ "$argument" = --quick ] && quick=(--set fast_training.steps=4 --genomes 3 --seeds 2); done
 run benchmarks/counting.py
 run benchmarks/train_step.py "$@"
+run benchmarks/upscale.py "$@"
 run benchmarks/loader.py "$@"
 run benchmarks/overhead.py "$@"
 run benchmarks/scaling.py "$@"

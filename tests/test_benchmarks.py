@@ -62,6 +62,17 @@ def test_training_steps_are_measured_beside_pytorch() -> None:
     assert float(differences[0].split(" by ")[1].split()[0]) < 1e-5
 
 
+@pytest.mark.slow
+def test_enlarging_is_measured() -> None:
+    need_library()
+    need("onnxruntime")
+    lines = run("upscale.py", "--quick")
+    assert re.match(r"ours takes, of the time \(median\): RGB [\d.]+ of onnxruntime's", lines[-1])
+    differences = [line for line in lines if line.startswith("onnxruntime differs from ours")]
+    # Of luminance the graph does not round bicubic's colours.
+    assert [int(line.split()[-3]) for line in differences] <= [1, 2]
+
+
 def test_the_loader_is_measured() -> None:
     need_library()
     lines = run("loader.py", "--quick")

@@ -6,8 +6,10 @@ import mindspore as ms
 import numpy as np
 import pytest
 from test_evaluate_command import SPEC, make_checkpoint
+from test_space_user_block import SIMPLE, write
 
 from esr_ray.config.load import check_config
+from esr_ray.config.schema import TrainingConfig
 from esr_ray.export import __main__ as command
 from esr_ray.export.__main__ import main
 from esr_ray.inference.predictor import choose_predictor
@@ -20,7 +22,10 @@ from esr_ray.runs.folder import RunFolder, create
 from esr_ray.runs.journal import Journal
 from esr_ray.runs.record import Record
 from esr_ray.space.counts import network_cost
+from esr_ray.space.spec import NetworkSpec
+from esr_ray.space.user_block import load_user_block
 from esr_ray.tasks.make import network_spec
+from esr_ray.training.plain import PlainNetwork
 from esr_ray.training.result import Seconds
 
 
@@ -158,3 +163,16 @@ def test_what_is_wrong_is_one_line(tmp_path, capsys):
     assert "cannot be made" in refused(checkpoint, "--onnx", tmp_path / "file" / "a.onnx")
     make_checkpoint(tmp_path / "other.ckpt")
     assert "has 2 networks" in refused(tmp_path, "--card", tmp_path / "card")
+
+
+@pytest.mark.usefixtures("block_types")
+def test_a_users_block_is_one_line_too(tmp_path, capsys):
+    pytest.importorskip("onnx")
+    load_user_block(write(tmp_path, SIMPLE))
+    spec = NetworkSpec(("R_1_4_8",), 8, 2, "bicubic")
+    parameters = PlainNetwork(spec, TrainingConfig(steps=1), seed=1).parameters()
+    (tmp_path / "net.ckpt").write_bytes(checkpoint_bytes(parameters, spec))
+    assert run(tmp_path / "net.ckpt", "--onnx", tmp_path / "net.onnx") == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert "R_1_4_8: a block type of a user's file has no ONNX form" in line
+    assert not (tmp_path / "net.onnx").exists()

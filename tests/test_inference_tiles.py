@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esr_ray.inference.predictor import choose_predictor
-from esr_ray.inference.tiles import Tiled, spans
+from esr_ray.inference.tiles import Sight, Tiled, spans
 from esr_ray.networks.parameters import parameter_shapes
 from esr_ray.space.layers import reach_of
 from esr_ray.space.spec import NetworkSpec, network_layers
@@ -24,7 +24,7 @@ def made(spec, seed=0):
 
 @given(st.integers(1, 3000), st.integers(0, 100), st.integers(8, 600))
 def test_spans_cover_an_axis_once_and_see_far_enough(length, reach, side):
-    found = spans(length, reach, side)
+    found = spans(length, Sight(reach), side)
     assert found[0].first == 0
     assert found[-1].last == length
     for one, after in pairwise(found):

@@ -117,8 +117,12 @@ def test_baselines_of_denoising_take_noise_away(photo):
 def test_a_mosaic_holds_what_the_sensor_sees(pattern):
     names = np.array(list(pattern)).reshape(2, 2)
     picture = RNG.integers(0, 256, (6, 8, 3), np.uint8)
-    packed = 255 * made(name="demosaicking", pattern=pattern).given(picture)
+    task = made(name="demosaicking", pattern=pattern)
+    packed = 255 * task.degraded(pair_of(picture, 2))
     assert packed.shape == (4, 3, 4)
+    mosaic = task.shown(pair_of(picture, 2)).sum(2, dtype=np.uint16)[..., None]
+    np.testing.assert_array_equal(255 * task.given(mosaic.astype(np.uint8)), packed)
+    np.testing.assert_allclose(255 * task.given(257 * mosaic), packed, atol=1e-3)
     greens = []
     for row in (0, 1):
         for column in (0, 1):
@@ -168,7 +172,7 @@ def test_the_pattern_stays_where_crops_are_turned():
     given, wanted = training_batch(task, [pair_of(picture, 2)], training, 1, 1)
     assert (given.shape, wanted.shape) == ((12, 4, 8, 8), (12, 3, 16, 16))
     for packed, whole in zip(given, wanted, strict=True):
-        np.testing.assert_array_equal(packed, task.given(as_picture(whole)))
+        np.testing.assert_array_equal(packed, task.degraded(pair_of(as_picture(whole), 2)))
 
 
 # Networks.

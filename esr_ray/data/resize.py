@@ -8,11 +8,14 @@ exact and the same on every machine.
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 U8 = NDArray[np.uint8]
+Levels = NDArray[Any]
+"""Pixels of uint8 or uint16."""
 
 
 def downscale(hr: U8, scale: int) -> U8:
@@ -39,8 +42,9 @@ def downscale(hr: U8, scale: int) -> U8:
     return hr
 
 
-def upscale(lr: U8, scale: int) -> U8:
-    """Enlarge `lr` (h, w, C) uint8 to (h·scale, w·scale, C) uint8: bicubic (a = -0.5), the baseline named bicubic.
+def upscale(lr: Levels, scale: int) -> Levels:
+    """Enlarge `lr` (h, w, C) to (h·scale, w·scale, C), both uint8 or both uint16: bicubic (a = -0.5), the baseline
+    named bicubic.
 
     Rounded as `downscale`; an enlargement has no antialiasing.
     """
@@ -59,9 +63,9 @@ def upscale(lr: U8, scale: int) -> U8:
     return lr
 
 
-def _check(picture: U8, scale: int) -> None:
-    if picture.dtype != np.uint8 or picture.ndim != 3 or 0 in picture.shape:
-        raise ValueError(f"a picture is uint8 (H, W, C), got {picture.dtype} {picture.shape}")
+def _check(picture: Levels, scale: int) -> None:
+    if picture.dtype not in (np.uint8, np.uint16) or picture.ndim != 3 or 0 in picture.shape:
+        raise ValueError(f"a picture is uint8 (or uint16) (H, W, C), got {picture.dtype} {picture.shape}")
     if scale < 1:
         raise ValueError(f"scale must be at least 1, got {scale}")
 
@@ -80,7 +84,7 @@ def _weight(distance: Fraction, scale: int) -> int:
     return whole.numerator
 
 
-def _along(picture: U8, axis: int, phases: list[list[tuple[int, int]]], step: int) -> U8:
+def _along(picture: Levels, axis: int, phases: list[list[tuple[int, int]]], step: int) -> Levels:
     """Filter one axis: output i·len(phases) + p is the sum of weight·input[i·step + offset] over the taps of p."""
     length = picture.shape[axis]
     count = length // step
@@ -90,17 +94,18 @@ def _along(picture: U8, axis: int, phases: list[list[tuple[int, int]]], step: in
     padded = np.take(picture, np.clip(np.arange(-before, length + after), 0, length - 1), axis=axis)
     shape = list(picture.shape)
     shape[axis] = count * len(phases)
-    result = np.empty(shape, np.uint8)
+    result = np.empty(shape, picture.dtype)
+    whole = np.int32 if picture.dtype == np.uint8 else np.int64
     for phase, taps in enumerate(phases):
         total = sum(weight for _, weight in taps)
-        sums: NDArray[np.int32] | None = None
+        sums: NDArray[Any] | None = None
         for weight in sorted({weight for _, weight in taps}):
             # Pixels of equal weight are added before they are multiplied: the filter is symmetric.
-            part: NDArray[np.int32] | None = None
+            part: NDArray[Any] | None = None
             for offset in (offset for offset, other in taps if other == weight):
                 start = before + offset
                 piece = padded[_at(axis, slice(start, start + (count - 1) * step + 1, step))]
-                part = piece.astype(np.int32) if part is None else np.add(part, piece, out=part)
+                part = piece.astype(whole) if part is None else np.add(part, piece, out=part)
             assert part is not None
             part *= weight
             sums = part if sums is None else np.add(sums, part, out=sums)
@@ -109,7 +114,7 @@ def _along(picture: U8, axis: int, phases: list[list[tuple[int, int]]], step: in
         sums *= 2
         sums += total
         sums //= 2 * total
-        np.clip(sums, 0, 255, out=sums)
+        np.clip(sums, 0, np.iinfo(picture.dtype).max, out=sums)
         result[_at(axis, slice(phase, None, len(phases)))] = sums
     return result
 

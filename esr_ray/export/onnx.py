@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from esr_ray.errors import UserError
+from esr_ray.inference.onnx_file import NETWORK
 from esr_ray.metrics import RGB_FROM_YCBCR, YCBCR_FROM_RGB, YCBCR_OFFSET
 from esr_ray.space.filters import phase_filters
 from esr_ray.space.layers import Step
@@ -61,7 +62,7 @@ def to_onnx(
         producer_name="esr_ray",
         ir_version=9,
     )
-    onnx.helper.set_model_props(model, {"esr_ray.network": spec.to_json()})
+    onnx.helper.set_model_props(model, {NETWORK: spec.to_json()})
     onnx.checker.check_model(model, full_check=True)
     return model
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from esr_ray.errors import UserError
-from esr_ray.runs.folder import write_atomically
+from esr_ray.runs.folder import atomic_file
 from esr_ray.runs.pictures import to_png
 
 if TYPE_CHECKING:
@@ -50,8 +51,16 @@ def prepare_file(path: Path) -> None:
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a file as a whole. Raises UserError where that fails."""
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write to, which is there once the block has ended. Raises UserError where that fails."""
     try:
-        write_atomically(path, content)
+        with atomic_file(path) as file:
+            yield file
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); give another place") from None
 

@@ -11,7 +11,45 @@ from esr_ray.space.layers import reach_of
 from esr_ray.space.spec import NetworkSpec, network_layers
 
 SIDE = 512
-"""Pixels of a tile's side, its overlaps among them: 512 x 512 of input take a wide network about 250 MB."""
+"""Pixels of a tile's side at most, its overlaps among them."""
+TILE_BYTES = 96_000_000
+"""What computing a tile should take at most: its side is chosen by that."""
+OVERLAPS = 8
+"""But not less than so many times what the network sees, or the overlaps would be most of the work."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How many pixels to each side an output pixel may depend on, None if nobody knows, and the multiples of pixels at
+    which a part may begin: a network that halves the resolution pools the same pixels then."""
+
+    reach: int | None
+    step: int = 2
+
+
+UNKNOWN = Sight(None)
+
+
+def sight_of(spec: NetworkSpec) -> Sight:
+    """What a network sees; of a user's block it is not known."""
+    try:
+        return Sight(reach_of(network_layers(spec)))
+    except ValueError:
+        return UNKNOWN
+
+
+def side_for(spec: NetworkSpec) -> int:
+    """Pixels of the side of a network's tiles: less than SIDE where TILE_BYTES would not do."""
+    steps = network_layers(spec)
+    last = {place: later for later, step in enumerate(steps) for place in step.inputs}
+    # Of each layer's values, those that are needed still: the native library holds them all at once.
+    sizes = [step.channels * step.pixels for step in steps]
+    most = max(
+        sum(size for before, size in enumerate(sizes[: place + 1]) if last.get(before, place) >= place)
+        for place in range(len(steps))
+    )
+    reach = sight_of(spec).reach or 0
+    return min(SIDE, max(int((TILE_BYTES / (4 * most)) ** 0.5), OVERLAPS * reach))
 
 
 @dataclass(frozen=True)
@@ -32,20 +70,21 @@ class Span:
         return slice(scale * (self.first - self.start), scale * (self.last - self.start))
 
 
-def spans(length: int, reach: int, side: int = SIDE) -> list[Span]:
-    """An axis in parts of about `side` that overlap by twice `reach`, and more where a part would be too small else.
+def spans(length: int, sight: Sight, side: int = SIDE) -> list[Span]:
+    """An axis in parts of about `side` that overlap by twice what is seen, and more where a part would be too small
+    else; one part, if nobody knows.
 
-    Parts begin at even places, where networks that halve the resolution begin too, and all but the last one are equally
-    long: for a path that compiles for each size.
+    Parts begin at multiples of the sight's step, and all but the last one are equally long: for a path that compiles
+    for each size.
     """
-    side = max(side, 4 * reach)
-    side += side % 2
+    if sight.reach is None:
+        return [Span(0, length, 0, length)]
+    side = -(-max(side, 4 * sight.reach) // sight.step) * sight.step
     if length <= side:
         return [Span(0, length, 0, length)]
-    reach += reach % 2
-    step = side - 2 * reach
-    starts = list(range(0, length - side, step))
-    starts.append((length - side) // 2 * 2)
+    reach = -(-sight.reach // sight.step) * sight.step
+    starts = list(range(0, length - side, max(sight.step, side - 2 * reach)))
+    starts.append((length - side) // sight.step * sight.step)
     found = []
     kept = 0
     for place, start in enumerate(starts):
@@ -57,16 +96,9 @@ def spans(length: int, reach: int, side: int = SIDE) -> list[Span]:
     return found
 
 
-def tiles(spec: NetworkSpec, height: int, width: int, side: int = SIDE, least: int = 0) -> list[tuple[Span, Span]]:
-    """The rows and columns of a picture's tiles, which overlap by what the network sees, and `least` pixels at least.
-
-    One tile where the picture fits, and where nobody knows what a network sees: that of a user's block.
-    """
-    try:
-        reach = max(least, reach_of(network_layers(spec)))
-    except ValueError:
-        reach = max(height, width)
-    return [(down, right) for down in spans(height, reach, side) for right in spans(width, reach, side)]
+def tiles(sight: Sight, height: int, width: int, side: int = SIDE) -> list[tuple[Span, Span]]:
+    """The rows and columns of a picture's tiles, which overlap by what the network sees; one where it fits."""
+    return [(down, right) for down in spans(height, sight, side) for right in spans(width, sight, side)]
 
 
 class Tiled:
@@ -94,7 +126,7 @@ class Tiled:
 
     def _tiles(self, lr: np.ndarray) -> list[tuple[Span, Span]]:
         height, width = lr.shape[2:]
-        return tiles(self.spec, height, width, self.side)
+        return tiles(sight_of(self.spec), height, width, self.side)
 
     @staticmethod
     def _part(lr: np.ndarray, down: Span, right: Span) -> np.ndarray:

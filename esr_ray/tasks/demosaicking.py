@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import correlate
 
 from esr_ray.tasks.pixels import as_picture, as_rgb, completed
-from esr_ray.tasks.task import F32, Baseline, Task
+from esr_ray.tasks.task import F32, Baseline, Levels, Task
 
 PATTERNS = {
     "RGGB": ((0, 0), (0, 1), (1, 0), (1, 1)),
@@ -45,10 +45,11 @@ def demosaicking(settings: dict[str, Any], pattern: str) -> Task:
         # After the crop was turned: the pattern stays as it is.
         prepare=lambda lr, hr, draw: (np.stack([packed(crop) for crop in hr]), hr),
         degraded=lambda pair: packed(as_rgb(pair.hr)),
-        given=lambda picture: packed(as_rgb(picture)),
+        given=partial(_packed_mosaic, pattern=pattern),
         complete=completed,
         shown=lambda pair: as_picture(_seen(as_rgb(pair.hr), pattern)[0]),
         input_name="mosaic",
+        cell=2,
     )
 
 
@@ -56,6 +57,12 @@ def _packed(rgb: F32, pattern: str) -> F32:
     """(3, H, W), even sizes -> (4, H/2, W/2)."""
     planes = zip(_CHANNELS, PATTERNS[pattern], strict=True)
     return np.stack([rgb[channel, row::2, column::2] for channel, (row, column) in planes])
+
+
+def _packed_mosaic(mosaic: Levels, pattern: str) -> F32:
+    """What a sensor saw, (H, W, 1) of even sizes -> (4, H/2, W/2)."""
+    (seen,) = as_rgb(mosaic)
+    return np.stack([seen[row::2, column::2] for row, column in PATTERNS[pattern]])
 
 
 def _seen(rgb: F32, pattern: str) -> tuple[F32, F32]:

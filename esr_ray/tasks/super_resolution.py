@@ -5,13 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from esr_ray.data.crops import PicturePair
 from esr_ray.data.resize import upscale
-from esr_ray.metrics import from_ycbcr, to_ycbcr
-from esr_ray.tasks.pixels import as_picture, as_rgb, completed
-from esr_ray.tasks.task import F32, U8, Baseline, Draw, Task
+from esr_ray.metrics import to_ycbcr
+from esr_ray.tasks.pixels import as_rgb, completed, luminance_of, with_luminance
+from esr_ray.tasks.task import F32, U8, Baseline, Draw, Levels, Task
 
 
 def super_resolution(settings: dict[str, Any], scale: int, colour: str) -> Task:
@@ -49,13 +47,12 @@ def _both_luminance(lr: F32, hr: F32, draw: Draw) -> tuple[F32, F32]:
     return to_ycbcr(lr, axis=1)[:, :1], to_ycbcr(hr, axis=1)[:, :1]
 
 
-def _luminance(picture: U8) -> F32:
-    return to_ycbcr(as_rgb(picture), axis=0)[:1]
+def _luminance(picture: Levels) -> F32:
+    return luminance_of(picture)[None]
 
 
-def _with_colours(output: F32, picture: U8, scale: int) -> U8:
-    colours = to_ycbcr(as_rgb(upscale(picture, scale)), axis=0)[1:]
-    return as_picture(from_ycbcr(np.concatenate([output, colours]), axis=0))
+def _with_colours(output: F32, picture: Levels, scale: int) -> Levels:
+    return with_luminance(upscale(picture, scale), output[0])
 
 
 def _small(pair: PicturePair) -> U8:

@@ -6,34 +6,39 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from esr_ray.api import load
 from esr_ray.command import run_command
-from esr_ray.data.resize import upscale as bicubic
+from esr_ray.config.schema import TaskConfig
 from esr_ray.errors import UserError
-from esr_ray.inference.enlarge import enlarge_by
-from esr_ray.inference.files import prepare_file, write_file
+from esr_ray.inference.files import prepare_file
 from esr_ray.inference.load import Loaded
-from esr_ray.upscale.compare import split_picture
+from esr_ray.inference.rows import bands_of, without_alpha
+from esr_ray.upscale.compare import split_rows
 from esr_ray.upscale.files import Enlargement, find_pictures, plan_targets
-from esr_ray.upscale.picture import FORMATS, Opened, each, encode, lost, open_picture
+from esr_ray.upscale.picture import FORMATS, Kept, larger, open_picture
+from esr_ray.upscale.write import lost, writing
 from esr_ray.view import print_line
 
+TASKS: tuple[str, ...] = get_args(TaskConfig.model_fields["name"].annotation)
 EPILOG = """\
 examples:
   python -m esr_ray.upscale photo.jpg --network runs/demo-20260101-120000
   python -m esr_ray.upscale photos/ -o large/ --network net.ckpt
-  python -m esr_ray.upscale 'scans/*.tif' -o large/ --network net.ckpt --scale 4 --compare
+  python -m esr_ray.upscale 'scans/*.tif' -o large/ --network net.onnx --scale 4 --compare
 
-PNG, JPEG, WebP, TIFF and BMP; transparency, ICC profile, EXIF and resolution are kept where the format has them. The
-result lies beside its picture (photo_x2.jpg), or in the folder (or file) of -o.
-exit status: 0 done, 1 some pictures failed, 2 something you can mend (one line says what), 130 stopped by Ctrl-C.
+PNG, JPEG, WebP, TIFF and BMP; transparency, ICC profile, EXIF and resolution are kept where the format has them, 16
+bits in PNG and TIFF. The result lies beside its picture (photo_x2.jpg), or in the folder (or file) of -o. A network for
+demosaicking takes grey pictures, the mosaic of a sensor.
+exit status: 0 done, 1 some pictures failed, 2 all of them, or something you can mend (one line says what), 130 stopped
+by Ctrl-C.
 """
 
 
@@ -54,7 +59,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="pictures, folders of pictures, or patterns")
     parser.add_argument("-o", "--output", metavar="OUT", help="a folder, or for one picture a file")
-    parser.add_argument("--network", required=True, metavar="NETWORK", help="a checkpoint, or a run's folder")
+    parser.add_argument(
+        "--network", required=True, metavar="NETWORK", help="a checkpoint, a run's folder, or an ONNX file"
+    )
+    parser.add_argument("--task", choices=TASKS, help="what the network must be for; another one is refused")
     parser.add_argument("--scale", type=int, help="how many times as large (as the network enlarges)")
     parser.add_argument("--force", action="store_true", help="replace results that are there already")
     parser.add_argument("--first-frame", action="store_true", help="of an animated picture take the first frame")
@@ -71,11 +79,12 @@ def _upscale(options: argparse.Namespace) -> int:
             raise UserError(f"--{name} {value}: must be 1 or more")
     sources = find_pictures(options.inputs)
     network = load(options.network, options.kernels).loaded
-    scale = options.scale or network.spec.scale
-    if network.spec.scale == 1 and scale > 1:
-        raise UserError(
-            f"--scale {scale}: {options.network} is for {network.task.title} and keeps the size of pictures"
-        )
+    factor, title = network.task.enlargement, network.task.title
+    if options.task not in (None, network.task.name):
+        raise UserError(f"--task {options.task}: {options.network} is for {title}; give another network")
+    scale = options.scale or factor
+    if factor == 1 and scale > 1:
+        raise UserError(f"--scale {scale}: {options.network} is for {title} and keeps the size of pictures")
     output = None if options.output is None else Path(options.output).expanduser()
     work = plan_targets(sources, output, scale, options.force, options.compare)
     for one in work:
@@ -85,17 +94,18 @@ def _upscale(options: argparse.Namespace) -> int:
     failed = 0
     columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as bar:
-        for number, one in enumerate(work, 1):
-            label = one.source.name if len(work) == 1 else f"{one.source.name} ({number} of {len(work)})"
-            shown = bar.add_task(label, total=1.0)
+        shown = bar.add_task("", total=len(work))
+        for number, one in enumerate(work):
+            label = one.source.name if len(work) == 1 else f"{one.source.name} ({number + 1} of {len(work)})"
+            bar.update(shown, description=label)
             try:
-                notes = _enlarge(one, way, lambda part, shown=shown: bar.update(shown, completed=part))  # type: ignore[misc]
+                notes = _enlarge(one, way, lambda part, number=number: bar.update(shown, completed=number + part))  # type: ignore[misc]
             except UserError as error:
                 if len(work) == 1:
                     raise
                 failed += 1
                 print_line(bar.console, f"failed: {error}")
-                bar.remove_task(shown)
+                bar.update(shown, completed=number + 1)
                 continue
             for note in notes:
                 print_line(bar.console, f"{one.source}: {note}")
@@ -103,7 +113,7 @@ def _upscale(options: argparse.Namespace) -> int:
         print(work[0].target)
     else:
         print(f"{len(work) - failed} of {len(work)} pictures enlarged: {output or 'beside them'}")
-    return 1 if failed else 0
+    return 0 if not failed else 1 if failed < len(work) else 2
 
 
 @dataclass(frozen=True)
@@ -120,20 +130,34 @@ class _Way:
 def _enlarge(work: Enlargement, way: _Way, progress: Callable[[float], None]) -> list[str]:
     """Enlarge one picture; what is to be said of it."""
     kind = FORMATS[work.target.suffix.lower()]
-    opened = open_picture(work.source, way.first_frame)
-    notes = [*opened.notes]
-    if (missing := lost(opened, kind)) is not None:
-        notes.append(missing)
-    try:
-        made = each(opened, partial(enlarge_by, scale=way.scale, network=way.network, workers=way.workers), progress)
-    except ValueError as error:
-        raise UserError(f"{work.source}: the network made no picture of it ({error})") from None
-    write_file(work.target, encode(made, kind))
-    if way.compare:
-        split = split_picture(bicubic(opened.colour, way.scale), made.colour)
-        write_file(work.comparison, encode(Opened(split, None, False), "PNG"))
+    network, task = way.network, way.network.task
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_picture(work.source, way.first_frame, task.of_mosaic))
+        if task.of_mosaic and opened.rows().channels != 1:
+            raise UserError(
+                f"{work.source}: has colours or transparency, and {network.origin} is for {task.title}; give a grey "
+                "picture, the mosaic of a sensor, or another network"
+            )
+        made = stack.enter_context(larger(opened, network, way.scale, way.workers, progress))
+        target = stack.enter_context(writing(work.target, kind, made, opened.kept))
+        comparison = None
+        if way.compare:
+            small, colours = without_alpha(opened.rows()), without_alpha(made)
+            comparison = stack.enter_context(writing(work.comparison, "PNG", colours, Kept()))
+        row = 0
+        try:
+            for band in bands_of(made):
+                target.write(band)
+                if comparison is not None:
+                    comparison.write(split_rows(small, band[..., : colours.channels], row, way.scale))
+                row += len(band)
+        except ValueError as error:
+            raise UserError(f"{work.source}: the network made no picture of it ({error})") from None
+        for writer in (target, comparison):
+            if writer is not None:
+                writer.close()
     progress(1.0)
-    return notes
+    return [*opened.notes, *lost(opened, kind)]
 
 
 if __name__ == "__main__":
