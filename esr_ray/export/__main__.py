@@ -21,6 +21,7 @@ from esr_ray.inference.load import ready_network
 from esr_ray.inference.predictor import choose_predictor
 from esr_ray.networks.checkpoint import PLAIN, load_checkpoint, plain_bytes
 from esr_ray.networks.target import use_target
+from esr_ray.packaged import FOLDER
 from esr_ray.plain_json import to_plain_json
 
 EPILOG = """\
@@ -100,6 +101,9 @@ def _export(options: argparse.Namespace) -> int:
             write_file(places["mindir"], made.read_bytes())
         print(f"{places['mindir']}: for pictures of {size[1]}x{size[0]}, differs by at most {worst:.1e}")
     about = {key: getattr(options, key) for key in ("name", "licence", "pictures") if getattr(options, key)}
+    if "weights" in places and places["weights"].absolute().parent.parent == FOLDER:
+        # One of the package's own, which has a name.
+        about["load"] = places["weights"].stem
     described = describe_network(source, network, [path.name for path in places.values()], about)
     if "weights" in places:
         content = plain_bytes(parameters, spec, options.half, described)

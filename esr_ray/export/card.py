@@ -30,6 +30,7 @@ def describe_network(
     cost = spec_cost(spec)
     content: dict[str, Any] = {
         "name": source.name,
+        "title": f"{network.task.name.replace('_', '-')}, {network.task.title}",
         "task": network.task.settings,
         "arch": list(spec.arch),
         "base_channels": spec.base_channels,
@@ -94,11 +95,10 @@ def _short(content: Any) -> Any:
 
 def card_markdown(content: Mapping[str, Any]) -> str:
     """The card that people read."""
-    settings = ", ".join(f"{key} {value}" for key, value in content["task"].items())
     lines = [
         f"# {content['name']}",
         "",
-        f"A network of esr_ray for {settings}.",
+        f"A network of esr_ray for {content['title']}.",
         "",
         "| | |",
         "|---|---|",

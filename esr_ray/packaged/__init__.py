@@ -1,4 +1,4 @@
-"""Networks that come with the package: each a plain file with its weights and its card, and the card to read beside it.
+"""Networks that come with the package: of each a folder with a plain file of its weights, and its card to read.
 
 They were found and trained by the program itself; `configs/NAME.yml` is the configuration of each.
 """
@@ -21,11 +21,19 @@ DEFAULTS = {
 
 def packaged_names() -> list[str]:
     """The names by which the package's networks are known."""
-    return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+    return sorted(path.stem for path in FOLDER.glob("*/*.safetensors"))
 
 
 def packaged_path(name: str) -> Path | None:
     """The file of the network of that name; None if the package has no such network."""
-    path = FOLDER / f"{name}.safetensors"
+    path = FOLDER / name / f"{name}.safetensors"
     # A path such as ../x2 is no name.
     return path if Path(name).name == name and path.is_file() else None
+
+
+def packaged_for(task: str, scale: int | None) -> str | None:
+    """The network that is taken for a task if none is named; None if there is none. For other enlargements than those
+    that a network of the package has, x2 is repeated."""
+    able = {key: name for key, name in DEFAULTS.items() if packaged_path(name) is not None}
+    of_task = {known: name for (one, known), name in able.items() if one == task}
+    return of_task.get(scale or 0) or next(iter(of_task.values()), None)

@@ -15,21 +15,23 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from esr_ray.api import load
-from esr_ray.command import run_command
-from esr_ray.config.schema import TaskConfig
+from esr_ray.command import make_parser, run_command
+from esr_ray.config.task import Name
 from esr_ray.errors import UserError
 from esr_ray.inference.files import prepare_file
 from esr_ray.inference.load import Loaded
 from esr_ray.inference.rows import bands_of, without_alpha
+from esr_ray.packaged import packaged_for
 from esr_ray.upscale.compare import split_rows
 from esr_ray.upscale.files import Enlargement, find_pictures, plan_targets
 from esr_ray.upscale.picture import FORMATS, Kept, larger, open_picture
 from esr_ray.upscale.write import lost, writing
 from esr_ray.view import print_line
 
-TASKS: tuple[str, ...] = get_args(TaskConfig.model_fields["name"].annotation)
+TASKS: tuple[str, ...] = get_args(Name)
 EPILOG = """\
 examples:
+  python -m esr_ray.upscale photo.jpg
   python -m esr_ray.upscale photo.jpg --network runs/demo-20260101-120000
   python -m esr_ray.upscale photos/ -o large/ --network net.ckpt
   python -m esr_ray.upscale 'scans/*.tif' -o large/ --network net.onnx --scale 4 --compare
@@ -51,16 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m esr_ray.upscale",
-        description="Make pictures larger with a trained network.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("upscale", "Make pictures larger with a trained network.", EPILOG)
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="pictures, folders of pictures, or patterns")
     parser.add_argument("-o", "--output", metavar="OUT", help="a folder, or for one picture a file")
     parser.add_argument(
-        "--network", required=True, metavar="NETWORK", help="a checkpoint, a run's folder, or an ONNX file"
+        "--network",
+        metavar="NETWORK",
+        help="one of the package's by its name (without it by --task and --scale), a run's folder, a checkpoint, or an "
+        "ONNX file",
     )
     parser.add_argument("--task", choices=TASKS, help="what the network must be for; another one is refused")
     parser.add_argument("--scale", type=int, help="how many times as large (as the network enlarges)")
@@ -78,13 +78,14 @@ def _upscale(options: argparse.Namespace) -> int:
         if value is not None and value < 1:
             raise UserError(f"--{name} {value}: must be 1 or more")
     sources = find_pictures(options.inputs)
-    network = load(options.network, options.kernels).loaded
+    name = options.network or _of_package(options.task or "super_resolution", options.scale)
+    network = load(name, options.kernels).loaded
     factor, title = network.task.enlargement, network.task.title
     if options.task not in (None, network.task.name):
-        raise UserError(f"--task {options.task}: {options.network} is for {title}; give another network")
+        raise UserError(f"--task {options.task}: {name} is for {title}; give another network")
     scale = options.scale or factor
     if factor == 1 and scale > 1:
-        raise UserError(f"--scale {scale}: {options.network} is for {title} and keeps the size of pictures")
+        raise UserError(f"--scale {scale}: {name} is for {title} and keeps the size of pictures")
     output = None if options.output is None else Path(options.output).expanduser()
     work = plan_targets(sources, output, scale, options.force, options.compare)
     for one in work:
@@ -114,6 +115,13 @@ def _upscale(options: argparse.Namespace) -> int:
     else:
         print(f"{len(work) - failed} of {len(work)} pictures enlarged: {output or 'beside them'}")
     return 0 if not failed else 1 if failed < len(work) else 2
+
+
+def _of_package(task: str, scale: int | None) -> str:
+    name = packaged_for(task, scale)
+    if name is None:
+        raise UserError(f"--task {task}: the package has no network for it; give one with --network")
+    return name
 
 
 @dataclass(frozen=True)
