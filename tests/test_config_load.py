@@ -190,7 +190,9 @@ def test_missing_keys_are_told_with_what_they_are():
     assert fault(benchmarks=[{"hr": "a"}]) == (
         "benchmarks.0.name: is missing; give it (name in the report, such as Set5)"
     )
-    assert fault(data__train={}) == "data.train.hr: is missing; give it (folder of HR pictures)"
+    assert fault(data__train={}) == (
+        "data.train.hr: is missing; give it (folder of HR pictures, or one with HR and LR in a known layout (README))"
+    )
 
 
 @pytest.mark.parametrize(

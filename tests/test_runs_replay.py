@@ -344,7 +344,7 @@ def test_the_command_refuses_a_damaged_record_in_one_line(run, fails):
 def test_the_command_refuses_a_folder_that_is_no_run(fails, tmp_path):
     for path in (tmp_path, tmp_path / "none"):
         assert fails("--replay", path) == (
-            f"{path / 'journal.jsonl'}: could not be read (No such file or directory): is this a run folder?"
+            f"{path}: is not a run folder (it has no config.yml); give the folder of a run"
         )
 
 

@@ -104,9 +104,9 @@ def test_baselines_of_denoising_take_noise_away(photo):
     pair = pair_of(photo)
     noisy, means = (measure_baseline([pair], task, one)[0].quality for one in task.baselines)
     # 20 log10(255 / 25), and a little for what rounding to 8 bits clips.
-    assert noisy.psnr == pytest.approx(20.2, abs=0.4)
-    assert noisy.psnr == noisy.psnr_rgb
-    assert means.psnr > noisy.psnr + 5
+    assert noisy.fitness == pytest.approx(20.2, abs=0.4)
+    assert noisy.fitness == noisy.psnr_rgb
+    assert means.fitness > noisy.fitness + 5
     assert 255 * spread_of_noise(task.degraded(pair)) == pytest.approx(25, rel=0.1)
 
 

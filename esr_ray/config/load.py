@@ -158,6 +158,9 @@ def _explain(errors: Iterable[Any]) -> list[str]:
     """A line for each fault, without the file."""
     faults: dict[tuple[str, bool], _Fault] = {}
     for error in errors:
+        if error["type"] == "default_factory_not_called":
+            # A default that depends on other keys of its section, of which one is wrong: that is told in its place.
+            continue
         location, models, alternative = _follow(error["loc"])
         key = ".".join(map(str, location))
         fault = faults.setdefault((key, alternative), _Fault(key, [], models, error))
