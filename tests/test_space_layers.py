@@ -20,7 +20,7 @@ def random_weights(spec, seed):
     return Weights({name: rng.standard_normal(shape) / 4 for name, shape in parameter_shapes(spec).items()})
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(block_names.filter(lambda name: int(name.split("_")[3]) < 17), min_size=1, max_size=3).map(tuple),
     st.sampled_from([2, 3, 4]),
