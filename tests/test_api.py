@@ -85,7 +85,7 @@ def test_searching_and_training_from_python(case):
     # Its own log, once and in order.
     lines = [line for status in told for line in status.lines]
     assert lines[0].startswith(f"run folder: {result.folder}")
-    assert sum(" dB after 1 steps" in line for line in lines) == 6
+    assert sum(" dB after 1 steps" in line and "compile" in line for line in lines) == 6
     assert told[-1].phase == "finished"
 
     assert result.winner in result.front
@@ -109,7 +109,7 @@ def test_searching_and_training_from_python(case):
 
 
 def test_what_is_wrong_with_an_experiment_is_an_exception(case):
-    with pytest.raises(esr_ray.UserError, match=r"space\.node_nun: is not known; did you mean node_num"):
+    with pytest.raises(esr_ray.UserError, match=r"space\.node_nun: unknown key; did you mean space\.node_num\?"):
         esr_ray.search_networks(case.set("space.node_nun", 3).content)
     del case.content["space"]["node_nun"]
     with pytest.raises(esr_ray.UserError, match="give a configuration, or resume a run"):
