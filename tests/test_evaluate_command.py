@@ -394,7 +394,7 @@ def test_what_is_wrong_is_one_line(capsys, tmp_path, pictures):
     assert "two sets have this name" in refused(capsys, checkpoint, *data, "--benchmarks", pictures)
     assert "none: no such folder; check the path" in refused(capsys, checkpoint, "--data", f"Set5={tmp_path / 'none'}")
     assert "there is no such checkpoint" in refused(capsys, tmp_path / "none.ckpt", *data)
-    assert "holds no checkpoint" in refused(capsys, pictures, *data)
+    assert "holds no network" in refused(capsys, pictures, *data)
     assert "enlarges by 2, not by 3" in refused(capsys, checkpoint, *data, "--scale", "3")
     third = make_checkpoint(tmp_path / "third.ckpt", NetworkSpec(SPEC.arch, 8, 3, "none"))
     assert "enlarges by 3, not by 2" in refused(capsys, checkpoint, third, *data)
