@@ -11,7 +11,7 @@ from esr_ray.config.schema import DataConfig, FolderConfig, SplitConfig
 from esr_ray.data.images import read_picture
 from esr_ray.data.layouts import read_set
 from esr_ray.data.pairs import Pair
-from esr_ray.data.sets import group_name, resolve_sets, split_pairs
+from esr_ray.data.sets import at_sizes, group_name, resolve_sets, split_pairs
 from esr_ray.errors import UserError
 from esr_ray.picture_files import list_pictures
 
@@ -155,6 +155,24 @@ def test_three_folders_are_taken_as_given(tmp_path):
     given_ = {n: FolderConfig(hr=folder(tmp_path / n, f"{n}.png")) for n in ("train", "validation", "test")}
     sets = resolve_sets(config(**given_), 2, 0)
     assert [names(part) for part in (sets.train, sets.validation, sets.test)] == [["train"], ["validation"], ["test"]]
+
+
+def test_training_pictures_alone_are_used_at_several_sizes(tmp_path):
+    folders = {name: FolderConfig(hr=folder(tmp_path / name, f"{name}.png")) for name in ("train", "validation", "test")}
+    sets = resolve_sets(config(**folders, training_sizes=(1, 0.75)), 2, 0)
+    assert [(pair.name, pair.size) for pair in sets.train] == [("train", 1), ("train@0.75", 0.75)]
+    assert [pair.size for pair in (*sets.validation, *sets.test)] == [1, 1]
+    assert "training pictures at 2 sizes: 2 of 1" in sets.notes
+
+
+def test_sizes_need_lr_that_is_made(tmp_path):
+    with pytest.raises(ValueError, match="training_sizes goes with LR pictures that are made; remove it, or lr"):
+        config(hr="a", lr="b", training_sizes=(1, 0.5))
+    with pytest.raises(ValueError, match="training_sizes: one stands twice"):
+        config(hr="a", training_sizes=(0.5, 0.5))
+    beside = Pair("a", tmp_path / "a.png", tmp_path / "ax2.png")
+    with pytest.raises(UserError, match=r"a\.png has an LR picture, .*ax2\.png, which cannot be reduced alike"):
+        at_sizes([beside], (1, 0.5))
 
 
 def test_the_same_file_in_two_sets_is_named(tmp_path):

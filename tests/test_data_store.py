@@ -72,6 +72,24 @@ def test_store_holds_cropped_hr_and_its_lr(tmp_path, scale):
     assert any("cropped to a multiple" in note for note in store.notes)
 
 
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_picture_at_another_size_is_reduced_before_lr_is_made(tmp_path, scale):
+    path = put(tmp_path / "photo.png", photo(0, 81, 120))
+    spec = StoreSpec((("train", (Pair("photo", path, None), Pair("photo@0.75", path, None, 0.75))),), scale)
+    whole, reduced = open_store(spec, tmp_path / "cache").sets["train"]
+    wanted = np.asarray(Image.open(path).resize((90, 61), Image.Resampling.BICUBIC))
+    wanted = wanted[: 61 // scale * scale]
+    np.testing.assert_array_equal(reduced.hr, wanted)
+    np.testing.assert_array_equal(reduced.lr, downscale(wanted, scale))
+    # What was said to be needed is what was written.
+    files = tmp_path.joinpath("cache").glob("*.u8")
+    assert sum(file.stat().st_size for file in files) == build_module.needed_bytes(spec.sets, scale)
+    # A store of other sizes is another one.
+    other = StoreSpec((("train", (Pair("photo", path, None), Pair("photo@0.75", path, None, 0.5))),), scale)
+    assert store_module.store_checksum(other) != store_module.store_checksum(spec)
+    assert whole.hr.shape == (81 // scale * scale, 120, 3)
+
+
 def test_given_lr_is_used_as_it_is(tmp_path):
     hr = photo(0, 97, 121)
     lr = np.clip(downscale(hr[:96, :120], 2).astype(int) + 3, 0, 255).astype(np.uint8)

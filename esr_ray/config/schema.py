@@ -180,6 +180,12 @@ class DataConfig(Section):
     train: FolderConfig | None = Field(None, description="pictures to train on")
     validation: FolderConfig | None = Field(None, description="pictures that fitness is measured on")
     test: FolderConfig | None = Field(None, description="pictures that are only reported on")
+    training_sizes: tuple[Annotated[float, Field(ge=0.1, le=1)], ...] = Field(
+        (1.0,),
+        min_length=1,
+        description="sizes at which each training picture is used, 1 is its own: reduced (antialiased bicubic) it is "
+        "sharper and freer of the marks of compression; only where LR is made",
+    )
     validation_size: Annotated[int, Field(ge=16)] | None = Field(
         None, description="LR side of the square parts of validation pictures that are used; without it whole pictures"
     )
@@ -198,6 +204,15 @@ class DataConfig(Section):
             raise ValueError(f"give either hr or {', '.join(sets)}, not both")
         if self.hr is None and self.lr is not None:
             raise ValueError("lr goes with hr; for separate sets give train.lr, validation.lr and test.lr")
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_of_made_lr(self) -> DataConfig:
+        sizes = self.training_sizes
+        if len(set(sizes)) < len(sizes):
+            raise ValueError(f"training_sizes: one stands twice in {list(sizes)}")
+        if sizes != (1.0,) and (self.lr is not None or (self.train is not None and self.train.lr is not None)):
+            raise ValueError("training_sizes goes with LR pictures that are made; remove it, or lr")
         return self
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from esr_ray.data.images import read_picture, read_size
 from esr_ray.data.pairing import check_pair
 from esr_ray.data.pairs import Pair
-from esr_ray.data.resize import downscale
+from esr_ray.data.resize import downscale, reduced, reduced_size
 from esr_ray.errors import UserError
 
 Sets = Sequence[tuple[str, Sequence[Pair]]]
@@ -36,7 +36,7 @@ class Entry:
 def build(sets: Sets, scale: int, out: BinaryIO) -> tuple[dict[str, list[Entry]], list[str]]:
     """Write the pixels of all pairs to `out`; return the entries of each set and notes, a line each.
 
-    HR is cropped (right, bottom) to a multiple of `scale`; LR is made by `downscale` where none is given. UserError,
+    HR is reduced to the pair's size, and cropped (right, bottom) to a multiple of `scale`; LR is made by `downscale` where none is given. UserError,
     naming the files: a picture that cannot be decoded, or that is smaller than `scale`; LR that does not fit its HR
     (`esr_ray.data.pairing`); the same pixels in two sets.
     """
@@ -47,6 +47,8 @@ def build(sets: Sets, scale: int, out: BinaryIO) -> tuple[dict[str, list[Entry]]
         part = entries.setdefault(set_name, [])
         for pair in pairs:
             hr = _read(pair.hr, converted)
+            if pair.size != 1:
+                hr = reduced(hr, pair.size)
             _check_new(hr, pair.hr, set_name, seen)
             height, width = hr.shape[0] // scale, hr.shape[1] // scale
             if not height or not width:
@@ -77,7 +79,7 @@ def needed_bytes(sets: Sets, scale: int) -> int:
     total = 0
     for _, pairs in sets:
         for pair in pairs:
-            height, width = (side // scale for side in read_size(pair.hr))
+            height, width = (side // scale for side in reduced_size(read_size(pair.hr), pair.size))
             total += 3 * height * width * (scale**2 + (scale > 1))
     return total
 

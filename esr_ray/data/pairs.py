@@ -25,11 +25,15 @@ _NAMES_IN_NOTE = 3
 
 @dataclass(frozen=True)
 class Pair:
-    """One picture: its name (the HR file's, without extension), its HR file, and its LR file where one is given."""
+    """One picture: its name (the HR file's, without extension), its HR file, and its LR file where one is given.
+
+    With a `size` below 1 it is the HR picture reduced to that part of its width and height.
+    """
 
     name: str
     hr: Path
     lr: Path | None
+    size: float = 1.0
 
 
 @dataclass(frozen=True)

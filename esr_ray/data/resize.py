@@ -2,7 +2,7 @@
 
 Libraries differ in the filter, in the order of the dimensions, in rounding and at borders, and each difference shows
 in PSNR. Here all is integer arithmetic: for a whole factor every weight is a fraction of 2·(2·scale)³, so results are
-exact and the same on every machine.
+exact and the same on every machine. Only what training pictures are reduced by (`reduced`) is any factor, and Pillow's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 U8 = NDArray[np.uint8]
 Levels = NDArray[Any]
@@ -61,6 +62,18 @@ def upscale(lr: Levels, scale: int) -> Levels:
     for axis in (0, 1):
         lr = _along(lr, axis, phases, step=1)
     return lr
+
+
+def reduced_size(size: tuple[int, int], part: float) -> tuple[int, int]:
+    """(height, width) of a picture reduced to a part of both, at least one pixel each."""
+    height, width = size
+    return max(1, round(height * part)), max(1, round(width * part))
+
+
+def reduced(picture: U8, part: float) -> U8:
+    """A picture (H, W, 3) uint8 at a part of its size: antialiased bicubic, as Pillow computes it."""
+    height, width = reduced_size((picture.shape[0], picture.shape[1]), part)
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def _check(picture: Levels, scale: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from esr_ray.config.schema import DataConfig, SplitConfig
@@ -74,7 +74,29 @@ def resolve_sets(
     _check_disjoint(found)
     if data.hr is None:
         notes += _in_two_sets(found, cache_dir)
-    return PictureSets(found["train"], found["validation"], found["test"], tuple(notes))
+    train = found["train"]
+    if data.training_sizes != (1.0,):
+        train = at_sizes(train, data.training_sizes)
+        notes.append(f"training pictures at {len(data.training_sizes)} sizes: {len(train)} of {len(found['train'])}")
+    return PictureSets(train, found["validation"], found["test"], tuple(notes))
+
+
+def at_sizes(pairs: Sequence[Pair], sizes: Sequence[float]) -> tuple[Pair, ...]:
+    """Each picture at each of `sizes` (parts of its width and height), named for it where that is not 1.
+
+    Raises UserError where LR pictures lie beside the HR pictures: they cannot be reduced alike.
+    """
+    for pair in pairs:
+        if pair.lr is not None:
+            raise UserError(
+                f"data.training_sizes: {pair.hr} has an LR picture, {pair.lr}, which cannot be reduced alike; remove "
+                "training_sizes, or give a folder of HR pictures alone"
+            )
+    return tuple(
+        replace(pair, name=pair.name if size == 1 else f"{pair.name}@{size:g}", size=size)
+        for pair in pairs
+        for size in sizes
+    )
 
 
 def group_name(stem: str) -> str:

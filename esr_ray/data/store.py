@@ -105,6 +105,7 @@ def store_checksum(spec: StoreSpec) -> str:
         files = [
             [pair.name, pair.hr.name, _file_sha256(pair.hr)]
             + ([pair.lr.name, _file_sha256(pair.lr)] if pair.lr is not None else [])
+            + ([pair.size] if pair.size != 1 else [])
             for pair in pairs
         ]
         content.append([name, files])
