@@ -96,14 +96,6 @@ def to_ycbcr(rgb: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     return np.moveaxis(np.tensordot(YCBCR_FROM_RGB, rgb, (1, axis)) + offset, 0, axis).astype(np.float32)
 
 
-def from_ycbcr(ycbcr: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """The inverse of `to_ycbcr`; it may lie outside of [0, 1]."""
-    offset = np.expand_dims(YCBCR_OFFSET, tuple(range(1, ycbcr.ndim)))
-    return np.moveaxis(np.tensordot(RGB_FROM_YCBCR, np.moveaxis(ycbcr, axis, 0) - offset, 1), 0, axis).astype(
-        np.float32
-    )
-
-
 def psnr(a: U8, b: U8, border: int, luma: bool) -> float:
     """Return 10·log10(255²/MSE) in dB of two pictures (H, W, 3), infinite where they are equal.
 

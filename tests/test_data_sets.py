@@ -158,7 +158,9 @@ def test_three_folders_are_taken_as_given(tmp_path):
 
 
 def test_training_pictures_alone_are_used_at_several_sizes(tmp_path):
-    folders = {name: FolderConfig(hr=folder(tmp_path / name, f"{name}.png")) for name in ("train", "validation", "test")}
+    folders = {
+        name: FolderConfig(hr=folder(tmp_path / name, f"{name}.png")) for name in ("train", "validation", "test")
+    }
     sets = resolve_sets(config(**folders, training_sizes=(1, 0.75)), 2, 0)
     assert [(pair.name, pair.size) for pair in sets.train] == [("train", 1), ("train@0.75", 0.75)]
     assert [pair.size for pair in (*sets.validation, *sets.test)] == [1, 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from esr_ray.api.planned import Planned, new_search, new_training, resumed
 from esr_ray.errors import UserError
 from esr_ray.inference.result import Figures
 from esr_ray.plan import check_experiment
-from esr_ray.runs.folder import RunFolder
 from esr_ray.runs.history import History
 from esr_ray.runs.record import read_history
 from esr_ray.runs.result import baseline_of
@@ -156,18 +155,18 @@ def run(planned: Planned, address: str | None, on_status: OnStatus) -> RunResult
 
 def _with_results(result: RunResult, planned: Planned) -> RunResult:
     history, config = read_history(planned.folder.journal), planned.config
-    networks = tuple(_trained(history, label, planned.folder, planned) for label in history.trained)
+    networks = tuple(_trained(history, label, planned) for label in history.trained)
     if "search" not in config.pipeline:
-        return RunResult(result.folder, result.host, result.finished, result.message, networks=networks)
+        return replace(result, networks=networks)
     algorithm = make_algorithm(config, space_of(config))
     verdict = algorithm.verdict(history.state)
     winner = None if verdict is None else row_of(algorithm.view(history.state), verdict.winner.candidate.id)
     confidence = None if verdict is None else verdict.confidence
     front = front_rows(algorithm, history.state)
-    return RunResult(result.folder, result.host, result.finished, result.message, winner, confidence, front, networks)
+    return replace(result, winner=winner, confidence=confidence, front=tuple(front), networks=networks)
 
 
-def _trained(history: History, label: str, folder: RunFolder, planned: Planned) -> TrainedNetwork:
+def _trained(history: History, label: str, planned: Planned) -> TrainedNetwork:
     event, reported = history.trained[label], history.reported.get(label)
     cost = spec_cost(network_spec(event.arch, planned.config))
     sets = tuple(
@@ -179,7 +178,7 @@ def _trained(history: History, label: str, folder: RunFolder, planned: Planned) 
         tuple(event.arch),
         cost.params,
         mult_adds_720p(cost, planned.config.task.scale),
-        folder.path / event.checkpoint,
+        planned.folder.path / event.checkpoint,
         event.seconds.total,
         reported.baseline if reported is not None else "",
         sets,

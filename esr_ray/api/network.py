@@ -115,8 +115,9 @@ def _image(opened: Opened, rows: Rows) -> Image.Image:
 
 
 def load(network: str | Path, kernels: str = "auto") -> Network:
-    """The network of a checkpoint, of a run's folder or of an ONNX file. `kernels` is auto, native or plain
-    (`runtime.kernels`).
+    """A network of the package by its name (such as x2), or that of a checkpoint, a run's folder or an ONNX file.
+
+    `kernels` is auto, native or plain (`runtime.kernels`).
 
     Raises UserError where there is none, where there are several, and where the file is damaged.
     """
@@ -133,6 +134,3 @@ def load(network: str | Path, kernels: str = "auto") -> Network:
         use_target("CPU", "graph")
     loaded = load_network(source.path, make)
     return Network(source.name, loaded)
-
-
-__all__ = ["Network", "UserError", "load"]

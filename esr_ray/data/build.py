@@ -36,9 +36,9 @@ class Entry:
 def build(sets: Sets, scale: int, out: BinaryIO) -> tuple[dict[str, list[Entry]], list[str]]:
     """Write the pixels of all pairs to `out`; return the entries of each set and notes, a line each.
 
-    HR is reduced to the pair's size, and cropped (right, bottom) to a multiple of `scale`; LR is made by `downscale` where none is given. UserError,
-    naming the files: a picture that cannot be decoded, or that is smaller than `scale`; LR that does not fit its HR
-    (`esr_ray.data.pairing`); the same pixels in two sets.
+    HR is reduced to the pair's size, and cropped (right, bottom) to a multiple of `scale`; LR is made by `downscale`
+    where none is given. UserError, naming the files: a picture that cannot be decoded, or that is smaller than `scale`;
+    LR that does not fit its HR (`esr_ray.data.pairing`); the same pixels in two sets.
     """
     entries: dict[str, list[Entry]] = {}
     converted: dict[str, list[str]] = {}
