@@ -61,7 +61,7 @@ def train(name: str, trainers: int, steps: int, folder: Path) -> Training:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-    events = read_journal(folder / run / "journal.jsonl")[0]
+    events = read_journal(folder / run / "journal.jsonl").events
     trained = next(event for event in events if event["event"] == "trained")
     reported = next(event for event in events if event["event"] == "reported")
     curve = [(int(step), float(loss)) for step, loss in trained["curve"]]

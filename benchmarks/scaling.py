@@ -128,7 +128,7 @@ def busy_of_journal(folder: RunFolder, devices: int) -> tuple[Busy, int]:
     began: dict[int, float] = {}
     births: set[int] = set()
     spans: list[tuple[float, float]] = []
-    for event in read_journal(folder.journal)[0]:
+    for event in read_journal(folder.journal).events:
         if event["event"] == "asked" and event["purpose"] == "birth":
             births.add(event["job"])
         elif event["event"] == "started":

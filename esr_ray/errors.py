@@ -10,6 +10,10 @@ class UserError(Exception):
     """Something given by the user is wrong; the message says what, where (file, key) and what to do."""
 
 
+class DiskFull(UserError):
+    """Nothing more can be written where a file was to be."""
+
+
 class NodeTrouble(Exception):
     """Not what was computed is to blame, but where: in another process, or elsewhere, it may succeed."""
 

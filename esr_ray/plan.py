@@ -130,7 +130,7 @@ def _check_measured(folder: RunFolder, state: State, config: Config) -> None:
 
 def _check_free(folder: RunFolder) -> None:
     """Raise UserError where another search runs in the folder (it is looked at again when the run begins)."""
-    os.close(lock(folder, LOCK_PATIENCE_S))
+    lock(folder, LOCK_PATIENCE_S).release()
 
 
 def _check_networks(config: Config) -> int:

@@ -64,7 +64,7 @@ class Command:
 
 def events(folder: Path) -> list[dict[str, Any]]:
     try:
-        return read_journal(folder / "journal.jsonl")[0]
+        return read_journal(folder / "journal.jsonl").events
     except Exception:
         # Not there yet.
         return []

@@ -51,7 +51,7 @@ int esrn_backward(SHAPE, const real* parameters, int64_t capacity, const real* o
                   int64_t room, real* gradient);
 typedef int Entry(int count, void** tensors, int* dims, int64_t** shapes, const char** dtypes, void*, void*);
 int esrn_crops(const int64_t* crops, int count, int size, real* out);
-Entry ESRNGradient, ESRNUpdate;
+Entry ESRNGradient, ESRNSquaredGradient, ESRNUpdate;
 }
 
 namespace {
@@ -326,6 +326,15 @@ void run_cases() {
         }
         require(std::fabs(loss.data[0] - sum / y.size) <= 1e-5 * sum / y.size, name + ": the loss");
         require(r.backward(other, r.gradient) == 0 && gradient == r.gradient, name + ": the gradient of the loss");
+        require(gradient_operator(r, dy, loss, gradient).run(ESRNSquaredGradient) == 0, name + ": ESRNSquaredGradient");
+        sum = 0;
+        for (size_t i = 0; i < y.size; i++) {
+            const real difference = r.y.data[i] - dy.data[i];
+            sum += (double)difference * difference;
+            r.dy.data[i] = 2 * (real(1) / y.size) * difference;
+        }
+        require(std::fabs(loss.data[0] - sum / y.size) <= 1e-5 * sum / y.size, name + ": the squared loss");
+        require(r.backward(other, r.gradient) == 0 && gradient == r.gradient, name + ": the gradient of that loss");
         require(description == r.description && parameters == r.parameters && x == r.x,
                 name + ": what is given is only read");
         index++;
@@ -548,6 +557,7 @@ void run_illegal_operators() {
     require(make().run(ESRNGradient) == 0, "ESRNGradient");
     const Exact<real> gradient = r.gradient, value = loss;
     refuse_tensors("ESRNGradient", ESRNGradient, make);
+    refuse_tensors("ESRNSquaredGradient", ESRNSquaredGradient, make);
     refuse_sizes("ESRNGradient", ESRNGradient, make, {0, 1, 2, 3, 4, 5}, -1);
     refuse_sizes("ESRNGradient", ESRNGradient, make, {2, 3, 4, 5}, 1);  // a description may be longer
     for (int64_t capacity : {r.sizes.parameters - 1, (int64_t)0, (int64_t)-1}) {

@@ -18,6 +18,7 @@ import yaml
 from PIL import Image
 from test_space_user_block import SIMPLE, write
 
+from esr_ray import durable
 from esr_ray.config.load import check_config
 from esr_ray.config.schema import TrainingConfig
 from esr_ray.data.resize import downscale, upscale
@@ -30,7 +31,6 @@ from esr_ray.metrics import psnr, ssim, to_uint8
 from esr_ray.networks.checkpoint import checkpoint_bytes
 from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import parameter_shapes
-from esr_ray.runs import folder as folder_module
 from esr_ray.runs.events import TrainingEnded
 from esr_ray.runs.folder import RunFolder, create
 from esr_ray.runs.journal import Journal
@@ -441,7 +441,7 @@ def test_figures_are_printed_where_files_cannot_be_written(
         tries.append(file)
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(folder_module.os, "fsync", fail)
+    monkeypatch.setattr(durable.disk, "sync", fail)
     assert main([*common, option, str(tmp_path / "out" / "place")]) == 2
     captured = capsys.readouterr()
     (line,) = [line for line in captured.err.splitlines() if line.startswith("error:")]

@@ -195,7 +195,7 @@ def searched(home: Path, kernels: str) -> Ended:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    events = read_journal(home / kernels / "journal.jsonl")[0]
+    events = read_journal(home / kernels / "journal.jsonl").events
     archs = {one["job"]: one["birth"]["arch"] for one in events if one["event"] == "asked" and one["batch"] == 0}
     finished = [one for one in events if one["event"] == "finished"]
     fitness = {one["job"]: one["psnr_y"] for one in finished if one["job"] in archs}

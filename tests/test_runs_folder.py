@@ -1,7 +1,5 @@
 """The run folder: whose it is, what may change in it, and that no file in it is ever half written."""
 
-import errno
-import os
 import signal
 import subprocess
 import sys
@@ -13,21 +11,13 @@ import yaml
 import esr_ray.runs.folder as folder_module
 from esr_ray.config.load import check_config
 from esr_ray.errors import UserError
-from esr_ray.runs.folder import (
-    RunFolder,
-    check_same_experiment,
-    create,
-    lock,
-    new_folder,
-    stored_config,
-    write_atomically,
-)
+from esr_ray.runs.folder import RunFolder, check_same_experiment, create, lock, new_folder, stored_config, sweep
 
 HOLD_LOCK = """
 import sys
 from pathlib import Path
 from esr_ray.runs.folder import RunFolder, lock
-descriptor = lock(RunFolder(Path(sys.argv[1])))
+held = lock(RunFolder(Path(sys.argv[1])))
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -130,56 +120,34 @@ def test_second_process_does_not_get_the_folder(holder):
     assert "held" not in second.stdout
     assert "another run is at work" in second.stderr
     process.communicate("")
-    os.close(lock(folder))
+    lock(folder).release()
 
 
 def test_folder_is_free_when_its_process_was_killed(holder):
     folder, process = holder
     process.send_signal(signal.SIGKILL)
-    descriptor = lock(folder, patience_s=30)
-    assert os.fstat(descriptor).st_ino == (folder.path / ".lock").stat().st_ino
-    os.close(descriptor)
+    held = lock(folder, patience_s=30)
+    with pytest.raises(UserError, match="another run is at work"):
+        lock(folder)
+    held.release()
 
 
-def test_folder_is_free_when_the_lock_is_closed(tmp_path):
+def test_folder_is_free_when_the_lock_is_released(tmp_path):
     folder = run_folder(tmp_path)
     for _ in range(2):
-        os.close(lock(folder))
+        lock(folder).release()
 
 
-# Files.
-
-
-def test_files_are_replaced_as_a_whole(tmp_path):
-    path = tmp_path / "result.json"
-    for content in (b"old", b"new and longer", b""):
-        write_atomically(path, content)
-        assert path.read_bytes() == content
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("where", ["fsync", "replace"])
-@pytest.mark.parametrize(
-    ("number", "error"), [(errno.ENOSPC, UserError), (errno.EDQUOT, UserError), (errno.EIO, OSError)]
-)
-def test_failed_write_leaves_the_old_content_and_nothing_else(tmp_path, monkeypatch, where, number, error):
-    path = tmp_path / "result.json"
-    write_atomically(path, b"old")
-
-    def fail(*arguments):
-        raise OSError(number, os.strerror(number))
-
-    if where == "fsync":
-        monkeypatch.setattr(folder_module.os, "fsync", fail)
-    else:
-        monkeypatch.setattr(folder_module.Path, "replace", fail)
-    with pytest.raises(error) as caught:
-        write_atomically(path, b"new")
-    monkeypatch.undo()
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-    if error is UserError:
-        assert str(caught.value).startswith(f"{path}: the disk is full; make room")
+def test_what_killed_processes_left_half_written_is_swept(tmp_path):
+    folder = run_folder(tmp_path)
+    create(folder, config(), {"blocks/mine.py": ""})
+    left = [folder.path / ".front.json.12.tmp", folder.checkpoints / ".final.ckpt.7.tmp"]
+    kept = [folder.path / "front.json", folder.checkpoints / "final.ckpt", folder.path / "notes.tmp"]
+    for path in left + kept:
+        path.touch()
+    assert sweep(folder) == 2
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in kept)
 
 
 # The same experiment.

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from esr_ray import durable
 from esr_ray.errors import UserError
 from esr_ray.runs.journal import FORMAT, Journal, read_journal
 
@@ -55,26 +56,27 @@ def plain(events):
 def test_what_is_written_is_read(file, events):
     written = write(file, events)
     assert without_time(written) == plain(events)
-    assert read_journal(file) == (written, file.stat().st_size)
+    found = read_journal(file)
+    assert (found.events, found.size) == (written, file.stat().st_size)
     with Journal(file) as journal:
         assert journal.found == written
 
 
 def test_figures_that_json_has_not_are_read_back(file):
     write(file, [("finished", {"psnr_y": math.inf, "ssim_y": math.nan})])
-    ((event,), _) = read_journal(file)
+    (event,) = read_journal(file).events
     assert event["psnr_y"] == math.inf
     assert math.isnan(event["ssim_y"])
 
 
 def test_events_are_on_the_disk_when_append_returns(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr(os, "fsync", lambda fd: synced.append((tmp_path / "j").read_bytes().count(b"\n")))
+    monkeypatch.setattr(durable.disk, "sync", lambda file: synced.append((tmp_path / "j").read_bytes().count(b"\n")))
     with Journal(tmp_path / "j") as journal:
         journal.append("finished", {"job": 0})
         journal.append("started", {"job": 1}, sync=False)
         assert synced == [1]
-        assert len(read_journal(tmp_path / "j")[0]) == 2
+        assert len(read_journal(tmp_path / "j").events) == 2
         journal.sync()
     assert synced == [1, 2]
 
@@ -87,13 +89,14 @@ def test_line_torn_at_any_byte_is_dropped_and_the_journal_goes_on(file):
         file.write_bytes(whole[:end])
         # Only the line's end is missing: the event is there.
         kept = 3 if end == len(whole) - 1 else 2
-        assert read_journal(file) == (before[:kept], end if kept == 3 else last)
+        found = read_journal(file)
+        assert (found.events, found.size) == (before[:kept], end if kept == 3 else last)
         with Journal(file) as journal:
             assert journal.found == before[:kept]
             journal.append("closed", {"reason": "x"}, sync=False)
-        events, good = read_journal(file)
-        assert without_time(events) == plain([*SOME[:kept], ("closed", {"reason": "x"})])
-        assert good == file.stat().st_size
+        found = read_journal(file)
+        assert without_time(found.events) == plain([*SOME[:kept], ("closed", {"reason": "x"})])
+        assert found.size == file.stat().st_size
 
 
 def test_journal_torn_in_its_first_line_begins_anew(file):
@@ -114,14 +117,14 @@ def test_flipped_byte_before_the_last_line_is_an_error_that_names_the_line(file,
     lines[line - 1] = bytes(damaged)
     file.write_bytes(b"".join(lines))
     try:
-        events, _ = read_journal(file)
+        events = read_journal(file).events
     except UserError as error:
         told = str(error)
     else:
         # \\u00e9 and \\u00E9 are the same.
         assert events == before
         return
-    assert told.startswith(f"{file}, line {line}: is damaged; restore the file from a copy")
+    assert told.startswith(f"{file}, line {line}: is damaged, or not the one that followed")
     size = file.stat().st_size
     with pytest.raises(UserError, match="is damaged"):
         Journal(file)
@@ -148,7 +151,7 @@ def test_another_format_is_told(file, monkeypatch):
     monkeypatch.setattr("esr_ray.runs.journal.FORMAT", 7)
     write(file, SOME)
     monkeypatch.undo()
-    with pytest.raises(UserError, match=r"line 1: has format 7, this version reads 1 to 2$"):
+    with pytest.raises(UserError, match=r"line 1: has format 7, this version reads 1 to 3$"):
         read_journal(file)
 
 
@@ -159,8 +162,41 @@ def test_journals_of_the_format_before_are_read_and_go_on_in_this_one(file, monk
     with Journal(file) as journal:
         assert [one["v"] for one in journal.found] == [1, 1, 1]
         journal.append("closed", {"reason": "finished"})
-    assert [one["v"] for one in read_journal(file)[0]] == [1, 1, 1, FORMAT]
-    assert FORMAT == 2
+    assert [one["v"] for one in read_journal(file).events] == [1, 1, 1, FORMAT]
+    assert FORMAT == 3
+
+
+def test_a_line_that_is_missing_doubled_or_elsewhere_shows(file):
+    """Whichever line it is. Of lines that are cut off at the end nothing is left to tell."""
+    many = [("started", {"job": 1})] * 6
+    write(file, many)
+    lines = file.read_bytes().splitlines(keepends=True)
+    for at in range(len(lines)):
+        changed = {
+            "missing": (lines[:at] + lines[at + 1 :], at + 1),
+            "doubled": (lines[: at + 1] + lines[at:], at + 2),
+            "swapped": (lines[:at] + lines[at : at + 2][::-1] + lines[at + 2 :], at + 1),
+        }
+        for kind, (content, told) in changed.items():
+            if at == len(lines) - 1 and kind != "doubled":
+                continue
+            # A damaged last line would count as one that was being written.
+            file.write_bytes(b"".join([*content, b"{}\n{}\n"]))
+            with pytest.raises(UserError, match=rf"line {told}: is damaged, or not the one that followed") as caught:
+                read_journal(file)
+            assert "restore the file from a copy, or cut it off before this line" in str(caught.value)
+
+
+def test_a_line_of_an_older_format_after_a_newer_one_is_damage(file, monkeypatch):
+    write(file, SOME)
+    newer = file.read_bytes()
+    monkeypatch.setattr("esr_ray.runs.journal.FORMAT", 2)
+    file.unlink()
+    write(file, SOME)
+    monkeypatch.undo()
+    file.write_bytes(newer + file.read_bytes())
+    with pytest.raises(UserError, match="line 4: is damaged"):
+        read_journal(file)
 
 
 def test_missing_journal_is_told(tmp_path):
@@ -187,16 +223,16 @@ def test_full_disk_keeps_what_was_written_and_is_told(tmp_path):
             except UserError as error:
                 print(error)
         journal.append("closed", {{"reason": "error"}})
-        assert [one["event"] for one in read_journal(Path({str(path)!r}))[0]] == ["finished", "closed"]
+        assert [one["event"] for one in read_journal(Path({str(path)!r})).events] == ["finished", "closed"]
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     told = f"{path}: the disk is full; make room, then go on with --resume {path.parent} "
     told += "(nothing that was finished is lost)"
     assert done.stdout.splitlines() == [told, told]
-    events, good = read_journal(path)
-    assert [one["event"] for one in events] == ["finished", "closed"]
-    assert good == path.stat().st_size
+    found = read_journal(path)
+    assert [one["event"] for one in found.events] == ["finished", "closed"]
+    assert found.size == path.stat().st_size
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
@@ -209,7 +245,7 @@ def test_disk_that_fills_up_while_syncing_is_told(tmp_path, monkeypatch, number)
         monkeypatch.setattr(os, "fsync", fail)
         with pytest.raises(UserError, match="the disk is full"):
             journal.append("finished", {"job": 1})
-    assert [one["job"] for one in read_journal(tmp_path / "j")[0]] == [0]
+    assert [one["job"] for one in read_journal(tmp_path / "j").events] == [0]
 
 
 def test_other_errors_are_not_told_as_a_full_disk(tmp_path, monkeypatch):

@@ -95,7 +95,7 @@ def test_failed_jobs_that_were_tried_again_are_no_other_choices(fresh, schedule)
     path, world = fresh(), World(failing_once)
     search(path, make_config(2, schedule=schedule), InProcess(world))
     state, _ = search(path, make_config(4, schedule=schedule), InProcess(world), retry=True)
-    assert any(event["event"] == "retry" for event in read_journal(path)[0])
+    assert any(event["event"] == "retry" for event in read_journal(path).events)
     assert replayed(path) == Replayed(len(state.jobs), 2)
 
 
@@ -103,7 +103,7 @@ def test_a_job_that_was_dropped_before_the_race_was_decided_is_told(fresh):
     path, config = fresh(), make_config(10, seed=0, race=SURE, schedule="steady")
     backend = InProcess(World(noise=1), 0, devices=3)
     search(path, config, backend)
-    events = read_events(read_journal(path)[0], path)
+    events = read_events(read_journal(path).events, path)
     dropped = [event.job for event in events if isinstance(event, Dropped)]
     assert dropped == backend.stopped != []
     first = next(place for place, event in enumerate(events) if isinstance(event, Dropped))
@@ -156,7 +156,7 @@ def whole(fresh):
     """The events of a search with promotions."""
     path = fresh()
     search(path, make_config(5, schedule="steady", promotion=PROMOTION), FirstInFirstOut(World(), devices=2))
-    return read_events(read_journal(path)[0], path)
+    return read_events(read_journal(path).events, path)
 
 
 def changed(events, place, **keys):

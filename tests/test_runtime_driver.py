@@ -1,6 +1,5 @@
 """The driver on a resume that is refused: one line, and the run folder says what it said before. Without a cluster."""
 
-import os
 from types import SimpleNamespace
 
 import pytest
@@ -36,8 +35,8 @@ def drive(case, monkeypatch):
             outcome = None
         else:
             outcome = driver.run()
-        if hasattr(driver, "_descriptor"):
-            os.close(driver._descriptor)
+        if hasattr(driver, "_held"):
+            driver._held.release()
         return outcome
 
     return run
@@ -75,7 +74,7 @@ def test_a_resume_that_is_refused_leaves_the_configuration_as_it_was(case, drive
     assert message in outcome.message
     assert "\n" not in outcome.message
     assert folder.config.read_bytes() == before
-    kinds = [one["event"] for one in read_journal(folder.journal)[0]]
+    kinds = [one["event"] for one in read_journal(folder.journal).events]
     assert kinds == ["run", "closed"]
 
 

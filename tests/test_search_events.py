@@ -159,7 +159,7 @@ def test_the_fold_of_a_journal_is_the_state_of_the_search(fresh, salt, schedule)
     config = make_config(4, schedule=schedule, promotion=PROMOTION, race=RACE, seed=salt)
     expected, _ = search(path, config, InProcess(World(moody(salt), salt, noise=4), salt))
     state = State()
-    for content in read_journal(path)[0]:
+    for content in read_journal(path).events:
         state = fold(state, decode(content))
     assert state == expected
     assert list(state.outcomes) == list(expected.outcomes)

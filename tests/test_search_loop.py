@@ -357,4 +357,4 @@ def test_a_journal_reads_the_same_while_it_is_written(fresh):
     again = read_history(path)
     assert again.state == state
     assert (again.starts, again.under_way, again.seconds) == (history.starts, history.under_way, history.seconds)
-    assert [one["v"] for one in read_journal(path)[0]] == [2] * len(read_journal(path)[0])
+    assert [one["v"] for one in read_journal(path).events] == [3] * len(read_journal(path).events)

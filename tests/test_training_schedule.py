@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esr_ray.config.schema import CosineSchedule, MultiStepSchedule, TrainingConfig
-from esr_ray.training.schedule import learning_rates, of_length
+from esr_ray.training.schedule import is_squared, learning_rates, losses_of, of_length
 
 
 def cosine(steps, warmup, rate=1e-3):
@@ -54,6 +54,19 @@ def test_multistep_multiplies_from_each_milestone_on():
 
 def test_milestones_after_the_last_step_do_nothing():
     np.testing.assert_array_equal(multistep(3, (3, 100), 0.1), np.full(3, 1e-3, np.float32))
+
+
+# The loss.
+
+
+@pytest.mark.parametrize(
+    ("l2_from", "squared", "losses"),
+    [(None, [], (False,)), (0, [1, 2, 3, 4], (True,)), (0.5, [3, 4], (False, True)), (0.99, [], (False,))],
+)
+def test_the_loss_is_squared_from_a_part_of_the_steps_on(l2_from, squared, losses):
+    config = TrainingConfig(steps=4, l2_from=l2_from)
+    assert [step for step in range(1, 5) if is_squared(config, step)] == squared
+    assert losses_of(config) == losses
 
 
 # Another length.

@@ -237,14 +237,14 @@ LEFT_OUT = ("time", "device", "node", "seconds", "attempt")
 
 def records(path):
     """What must be the same: asked and finished, sorted by job, without times, hosts and attempts."""
-    events, _ = read_journal(path)
+    events = read_journal(path).events
     chosen = [one for one in events if one["event"] in ("asked", "finished")]
     plain = [{key: value for key, value in one.items() if key not in LEFT_OUT} for one in chosen]
     return sorted(plain, key=lambda one: (one["event"], one["job"]))
 
 
 def events_of(path, kind):
-    return [one for one in read_journal(path)[0] if one["event"] == kind]
+    return [one for one in read_journal(path).events if one["event"] == kind]
 
 
 def finished_in(path):

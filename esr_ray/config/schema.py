@@ -238,7 +238,7 @@ class MultiStepSchedule(Section):
 
 
 class TrainingConfig(Section):
-    """One training: Adam on an L1 loss."""
+    """One training: Adam on an L1 loss, at the end on an L2 one if that is wanted."""
 
     steps: Count = Field(400, description="optimizer steps")
     epochs: Count | None = Field(
@@ -255,6 +255,11 @@ class TrainingConfig(Section):
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(None, description="greatest norm of the gradient")
     average_weights: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None, description="decay of the exponential average of the weights that is evaluated instead of the last ones"
+    )
+    l2_from: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+        None,
+        description="part of the steps after which the loss is the mean squared difference, which PSNR is of, in the "
+        "place of the mean absolute one",
     )
     initial_variance: Annotated[float, Field(gt=0, le=2)] = Field(
         1.0,

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class Entry:
     lr_shape: tuple[int, int]
 
 
-def build(sets: Sets, scale: int, out: BinaryIO) -> tuple[dict[str, list[Entry]], list[str]]:
+def build(sets: Sets, scale: int, out: IO[bytes]) -> tuple[dict[str, list[Entry]], list[str]]:
     """Write the pixels of all pairs to `out`; return the entries of each set and notes, a line each.
 
     HR is reduced to the pair's size, and cropped (right, bottom) to a multiple of `scale`; LR is made by `downscale`
@@ -101,6 +101,8 @@ def _check_new(hr: NDArray[np.uint8], path: Path, set_name: str, seen: dict[byte
 
 
 def _note(kind: str, names: list[str]) -> str:
+    # A picture that is used at several sizes is told once.
+    names = list(dict.fromkeys(names))
     more = "" if len(names) <= _NAMES_IN_NOTE else f" and {len(names) - _NAMES_IN_NOTE} more"
     count = "1 picture" if len(names) == 1 else f"{len(names)} pictures"
     return f"{count} {kind}: {', '.join(names[:_NAMES_IN_NOTE])}{more}"

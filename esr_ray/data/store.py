@@ -6,11 +6,8 @@ after the other, `KEY.json` says where each lies. The index is written last, so 
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +21,8 @@ from esr_ray.data.build import Entry, build, needed_bytes
 from esr_ray.data.crops import PicturePair
 from esr_ray.data.pairs import Pair
 from esr_ray.data.sets import PictureSets
-from esr_ray.errors import UserError
+from esr_ray.durable import atomic_file, lock, sweep, write_atomically
+from esr_ray.errors import DiskFull, UserError
 
 # Part of the key: raise it where the layout or the way LR is made changes.
 _FORMAT = 1
@@ -79,9 +77,9 @@ def open_store(spec: StoreSpec, cache_dir: Path, checksum: str | None = None) ->
                 if index is None:
                     index = _build(spec, cache_dir, checksum)
                     built = True
+        except DiskFull:
+            raise UserError(f"{cache_dir}: the disk filled up; {_advice(spec)}") from None
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise UserError(f"{cache_dir}: the disk filled up; {_advice(spec)}") from None
             raise UserError(
                 f"{cache_dir}: cannot be written ({error}); set runtime.cache_dir to a folder that can"
             ) from None
@@ -146,33 +144,19 @@ def _build(spec: StoreSpec, cache_dir: Path, checksum: str) -> dict[str, Any]:
     free = shutil.disk_usage(cache_dir).free
     if free < needed:
         raise UserError(f"{cache_dir}: {_megabytes(free)} free, too little; {_advice(spec)}")
-    # Under the lock nobody else writes; a name left by a process that was killed is written over.
-    pixels, temporary = cache_dir / f"{checksum}.u8", cache_dir / f"{checksum}.u8.tmp"
-    try:
-        with temporary.open("wb") as out:
-            entries, notes = build(spec.sets, spec.scale, out)
-            size = out.tell()
-            out.flush()
-            os.fsync(out.fileno())
-        index: dict[str, Any] = {
-            "key": checksum,
-            "checks": _CHECKS,
-            "bytes": size,
-            "sets": {name: [_as_json(entry) for entry in part] for name, part in entries.items()},
-            "notes": notes,
-        }
-        temporary.replace(pixels)
-    finally:
-        temporary.unlink(missing_ok=True)
-    temporary_index = cache_dir / f"{checksum}.json.tmp"
-    try:
-        with temporary_index.open("w") as file:
-            json.dump({**index, "seal": _seal(index)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary_index.replace(cache_dir / f"{checksum}.json")
-    finally:
-        temporary_index.unlink(missing_ok=True)
+    # Left by a process that was killed: under the lock nobody else writes these.
+    sweep(cache_dir, f"{checksum}.*")
+    with atomic_file(cache_dir / f"{checksum}.u8") as out:
+        entries, notes = build(spec.sets, spec.scale, out)
+        size = out.tell()
+    index: dict[str, Any] = {
+        "key": checksum,
+        "checks": _CHECKS,
+        "bytes": size,
+        "sets": {name: [_as_json(entry) for entry in part] for name, part in entries.items()},
+        "notes": notes,
+    }
+    write_atomically(cache_dir / f"{checksum}.json", json.dumps({**index, "seal": _seal(index)}).encode())
     return index
 
 
@@ -196,10 +180,12 @@ def _views(index: dict[str, Any], path: Path) -> dict[str, list[PicturePair]]:
 @contextmanager
 def locked(cache_dir: Path, checksum: str) -> Iterator[None]:
     """Held by the one process of this node that makes, or brings, a store."""
-    with (cache_dir / f"{checksum}.lock").open("a") as lock:
-        # Released when the file is closed, also where the process dies.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    held = lock(cache_dir / f"{checksum}.lock", -1)
+    assert held is not None
+    try:
         yield
+    finally:
+        held.release()
 
 
 def _advice(spec: StoreSpec) -> str:

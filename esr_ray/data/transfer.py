@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from esr_ray.data.store import has_store, locked, store_files
+from esr_ray.durable import atomic_file, sweep
 
 PART_BYTES = 32 * 2**20
 """Bytes that are sent at once."""
@@ -34,16 +34,10 @@ def receive_store(cache_dir: Path, checksum: str, read: Read) -> bool:
             return False
         # The index last: with it the store counts as whole.
         for suffix, path in store_files(cache_dir, checksum):
-            temporary = path.with_name(f"{path.name}.tmp")
-            try:
-                with temporary.open("wb") as file:
-                    while part := read(suffix, file.tell()):
-                        file.write(part)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            sweep(cache_dir, path.name)
+            with atomic_file(path) as file:
+                while part := read(suffix, file.tell()):
+                    file.write(part)
         if not has_store(cache_dir, checksum):
             raise OSError(f"{cache_dir}: the pictures that were sent are damaged")
         return True

@@ -30,7 +30,7 @@ def describe_network(
     cost = spec_cost(spec)
     content: dict[str, Any] = {
         "name": source.name,
-        "title": f"{network.task.name.replace('_', '-')}, {network.task.title}",
+        "title": _title(network),
         "task": network.task.settings,
         "arch": list(spec.arch),
         "base_channels": spec.base_channels,
@@ -50,6 +50,12 @@ def describe_network(
         known = card_of(source.path) or {}
         content = {**known, **content, **{key: known[key] for key in ("name", "esr_ray") if key in known}}
     return {**content, **about}
+
+
+def _title(network: Loaded) -> str:
+    name, title = network.task.name.replace("_", "-"), network.task.title
+    # Some titles begin with what the task is called.
+    return title if title.startswith(name) else f"{name}, {title}"
 
 
 def _of_run(folder: RunFolder, label: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from esr_ray.durable import atomic_file
 from esr_ray.errors import UserError
-from esr_ray.runs.folder import atomic_file
 from esr_ray.runs.pictures import to_png
 
 if TYPE_CHECKING:

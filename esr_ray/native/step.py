@@ -14,15 +14,20 @@ def update_settings(rate: float, step: int, clip_norm: float | None, average_wei
 
 
 class NativeStep(nn.Cell):
-    """One training step of any network whose parameters and description fit: L1 loss, backward, clipped Adam, average.
+    """One training step of any network whose parameters and description fit: loss, backward, clipped Adam, average.
 
+    The loss is the mean absolute difference, or, if `squared`, the mean squared one.
     `vectors` are the flat weights, both moments of Adam, and the averaged weights, all (P,) float32. Gradient and
     update are two operators: with `members` processes (a group that has been joined) gradient and loss become the
     means over all of them in between.
     """
 
     def __init__(
-        self, library: Library, vectors: tuple[Parameter, Parameter, Parameter, Parameter], members: int = 1
+        self,
+        library: Library,
+        vectors: tuple[Parameter, Parameter, Parameter, Parameter],
+        members: int = 1,
+        squared: bool = False,
     ) -> None:
         super().__init__()
         self.members = members
@@ -30,7 +35,7 @@ class NativeStep(nn.Cell):
             self.all_reduce = ops.AllReduce()
         self.weights, self.moment1, self.moment2, self.average = vectors
         self.gradient = ops.Custom(
-            f"{library.path}:ESRNGradient",
+            f"{library.path}:{'ESRNSquaredGradient' if squared else 'ESRNGradient'}",
             out_shape=lambda weights, description, lr, hr: ([1], weights),
             out_dtype=lambda weights, description, lr, hr: (weights, weights),
             func_type="aot",

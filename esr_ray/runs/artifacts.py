@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from esr_ray.data.crops import PicturePair
+from esr_ray.durable import remove_file, write_atomically
 from esr_ray.runs.events import Compared
-from esr_ray.runs.folder import RunFolder, write_atomically
+from esr_ray.runs.folder import RunFolder
 from esr_ray.runs.pictures import comparison_picture, to_png
 from esr_ray.search.algorithm import Algorithm
 from esr_ray.search.backend import Done
@@ -59,7 +60,7 @@ class Artifacts:
         kept = {self.folder.candidate_checkpoint(one) for one in ids}
         for path in self.folder.checkpoints.glob("candidate_*.ckpt"):
             if path not in kept:
-                path.unlink()
+                remove_file(path)
 
     def strip(self, candidate_id: int) -> Path:
         """The comparison picture of a candidate."""

@@ -145,7 +145,7 @@ def curves_chart(title: str, past: Sequence[Floats], front: Sequence[tuple[str, 
     chart = Chart(
         title,
         axis_over("step of the training", [0.0, float(points[:, 0].max())]),
-        axis_over("mean L1 loss", np.minimum(losses, high), logarithmic=True),
+        axis_over("mean loss", np.minimum(losses, high), logarithmic=True),
     )
     for curve in past:
         chart.line(curve, PALE, 1)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
+from esr_ray import durable
 from esr_ray.config.load import check_config, read_yaml
 from esr_ray.config.reference import PAPER_LOOP
 from esr_ray.config.schema import Config
-from esr_ray.errors import DISK_FULL, UserError
+from esr_ray.durable import Held, write_atomically
+from esr_ray.errors import UserError
 
 FINAL = "final"
 """The label of the network that a search ends with."""
@@ -180,53 +179,24 @@ def _leaves(content: Any, prefix: str = "") -> dict[str, Any]:
     }
 
 
-def lock(folder: RunFolder, patience_s: float = 0.0) -> int:
-    """Take the folder for this process, until the returned descriptor is closed or the process ends.
+def lock(folder: RunFolder, patience_s: float = 0.0) -> Held:
+    """Take the folder for this process, until that is released or the process ends.
 
     Waits up to `patience_s` for a process that is just dying. Raises UserError where another search has it.
     """
     try:
-        descriptor = os.open(folder.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        held = durable.lock(folder.path / ".lock", patience_s)
     except OSError as error:
         raise UserError(f"{folder.path}: cannot be written ({error.strerror}); a run needs its folder") from None
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                os.close(descriptor)
-                raise UserError(
-                    f"{folder.path}: another run is at work in this folder; wait for it, or stop it there (Ctrl-C)"
-                ) from None
-            time.sleep(0.1)
+    if held is None:
+        raise UserError(f"{folder.path}: another run is at work in this folder; wait for it, or stop it there (Ctrl-C)")
+    return held
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old content or the new one, never a part.
-
-    Raises UserError on a full disk.
-    """
-    with atomic_file(path) as file:
-        file.write(content)
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to, which is at its place once the block has ended: as `write_atomically`, part by part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno in DISK_FULL:
-            raise UserError(
-                f"{path}: the disk is full; make room and go on (a run with --resume: nothing finished is lost)"
-            ) from None
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+def sweep(folder: RunFolder) -> int:
+    """Remove half-written files of processes that were killed; how many there were. Only for who has the lock."""
+    return sum(
+        durable.sweep(path)
+        for path in (folder.path, folder.checkpoints, folder.pictures, folder.blocks, folder.task)
+        if path.is_dir()
+    )

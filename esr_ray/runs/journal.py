@@ -1,50 +1,67 @@
 """The journal of a run: append-only lines of JSON, each with a format version and a checksum. It is the truth.
 
 A line that was being written when the process died is dropped when the journal is opened again; anything else that
-does not read is an error, never skipped.
+does not read is an error, never skipped. From format 3 on a line's checksum is also of the checksum before it, so that
+a line that is missing, doubled or at another place shows. Only of lines cut off at the end nothing is left to tell.
+
+Every format that there was is read. A run that goes on appends lines of the present format to those that it has; a line
+of an older format after one of a newer one is damage. How older lines read is in `old_format`.
 """
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import threading
 import time
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from esr_ray.durable import AppendedFile
 from esr_ray.errors import DISK_FULL, UserError
 
-FORMAT = 2
-READABLE = (1, 2)
+FORMAT = 3
+READABLE = (1, 2, 3)
 """Formats that are read; `esr_ray.runs.old_format` makes one of the other."""
 Event = dict[str, Any]
 
 
-def _checksum(event: Event) -> str:
-    return f"{zlib.crc32(json.dumps(event, sort_keys=True, separators=(',', ':')).encode()):08x}"
+_CHAINED = 3
+"""The first format whose checksums are chained."""
 
 
-def _encode(event: Event) -> bytes:
-    return json.dumps({**event, "crc": _checksum(event)}, separators=(",", ":")).encode() + b"\n"
+def _checksum(event: Event, before: str) -> str:
+    """CRC-32 in hex of an event; `before` is that of the line before it, empty in the first line."""
+    text = json.dumps(event, sort_keys=True, separators=(",", ":"))
+    if event["v"] >= _CHAINED:
+        text = before + text
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
-def _decode(line: bytes) -> Event | None:
-    """The event of a line, without its checksum; None where the line is damaged."""
+def _decode(line: bytes) -> tuple[Event, str] | None:
+    """The event of a line and the checksum that it has; None where there is none."""
     try:
         event = json.loads(line)
         crc = event.pop("crc")
+        return (event, crc) if isinstance(event["v"], int) and isinstance(crc, str) else None
     except (ValueError, KeyError, AttributeError, TypeError):
         return None
-    return event if crc == _checksum(event) else None
 
 
-def read_journal(path: Path) -> tuple[list[Event], int]:
-    """All events, and the number of bytes that hold them (a torn last line lies after it).
+@dataclass(frozen=True)
+class Found:
+    """What a journal has: all events, the bytes that hold them (a torn last line lies after these), and the checksum of
+    the last line."""
+
+    events: list[Event]
+    size: int
+    checksum: str
+
+
+def read_journal(path: Path) -> Found:
+    """All that a journal has.
 
     Raises UserError where the file is missing, of another format, or damaged before its last line.
     """
@@ -53,24 +70,26 @@ def read_journal(path: Path) -> tuple[list[Event], int]:
     except OSError as error:
         raise UserError(f"{path}: could not be read ({error.strerror}): is this a run folder?") from None
     events: list[Event] = []
-    good = 0
+    good, before = 0, ""
     lines = content.split(b"\n")
     for number, line in enumerate(lines, 1):
-        event = _decode(line)
-        if event is None:
+        decoded = _decode(line)
+        if decoded is not None and decoded[0]["v"] not in READABLE:
+            raise UserError(
+                f"{path}, line {number}: has format {decoded[0]['v']}, this version reads {READABLE[0]} to {FORMAT}"
+            )
+        older = decoded is not None and bool(events) and decoded[0]["v"] < events[-1]["v"]
+        if decoded is None or older or decoded[1] != _checksum(decoded[0], before):
             if number < len(lines) - 1 or (number == len(lines) - 1 and lines[-1]):
                 raise UserError(
-                    f"{path}, line {number}: is damaged; restore the file from a copy, or cut it off before this line "
-                    "to go on from there"
+                    f"{path}, line {number}: is damaged, or not the one that followed on the line before; restore the "
+                    "file from a copy, or cut it off before this line to go on from there"
                 )
             break
-        if event.get("v") not in READABLE:
-            raise UserError(
-                f"{path}, line {number}: has format {event.get('v')}, this version reads {READABLE[0]} to {FORMAT}"
-            )
+        event, before = decoded
         events.append(event)
         good += len(line) + 1
-    return events, min(good, len(content))
+    return Found(events, min(good, len(content)), before)
 
 
 class Journal:
@@ -81,16 +100,11 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.found: list[Event] = []
-        if path.exists():
-            self.found, good = read_journal(path)
-            if good < path.stat().st_size:
-                os.truncate(path, good)
-            elif good and not path.read_bytes().endswith(b"\n"):
-                with path.open("ab") as file:
-                    file.write(b"\n")
-        self._file = path.open("ab", buffering=0)
-        self._size = os.fstat(self._file.fileno()).st_size
+        found = read_journal(path) if path.exists() else Found([], 0, "")
+        self.found, self._checksum = found.events, found.checksum
+        self._file = AppendedFile(path, found.size)
+        if found.size and not path.read_bytes().endswith(b"\n"):
+            self._file.append(b"\n", sync=False)
         # A trainer tells of its validation while the driver does something else.
         self._lock = threading.Lock()
 
@@ -103,27 +117,21 @@ class Journal:
 
     def _write(self, event: Event, sync: bool) -> None:
         try:
-            line = _encode(event)
-            written = self._file.write(line)
-            if written != len(line):
-                raise OSError(errno.ENOSPC, "no space left on device")
-            if sync:
-                os.fsync(self._file.fileno())
+            checksum = _checksum(event, self._checksum)
+            line = json.dumps({**event, "crc": checksum}, separators=(",", ":")).encode() + b"\n"
+            self._file.append(line, sync)
+            self._checksum = checksum
         except OSError as error:
-            # The next event, if there is one, must not be written behind half a line.
-            with suppress(OSError):
-                os.ftruncate(self._file.fileno(), self._size)
             if error.errno in DISK_FULL:
                 raise UserError(
                     f"{self.path}: the disk is full; make room, then go on with --resume {self.path.parent} "
                     "(nothing that was finished is lost)"
                 ) from None
             raise
-        self._size += len(line)
 
     def sync(self) -> None:
         """Wait until all that was appended is on the disk."""
-        os.fsync(self._file.fileno())
+        self._file.sync()
 
     def close(self) -> None:
         self._file.close()

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from esr_ray.durable import write_atomically
 from esr_ray.plain_json import to_plain_json
 from esr_ray.runs.events import Event, Failed, Finished, Notice
-from esr_ray.runs.folder import RunFolder, write_atomically
+from esr_ray.runs.folder import RunFolder
 from esr_ray.runs.history import History
 from esr_ray.search.algorithm import Algorithm
 from esr_ray.search.front import front_rows, shown_view

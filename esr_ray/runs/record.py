@@ -80,7 +80,7 @@ def read_events(lines: Sequence[dict[str, object]], path: Path) -> list[Event]:
 
 def read_history(path: Path) -> History:
     """What the journal at `path` says. Raises UserError where it is missing or damaged."""
-    return _replay(read_events(read_journal(path)[0], path), path)
+    return _replay(read_events(read_journal(path).events, path), path)
 
 
 def _replay(events: Sequence[Event], path: Path) -> History:

@@ -31,7 +31,7 @@ def replay_run(path: Path, make: Callable[[Config], Algorithm]) -> Replayed:
 
     Raises UserError where the journal is damaged or of an older format, and at the first choice that differs.
     """
-    lines, _ = read_journal(path)
+    lines = read_journal(path).events
     if any(line.get("v") == 1 for line in lines):
         raise UserError(
             f"{path}: begins in format 1, of the search before this one, whose choices cannot be made again; it can be "

@@ -7,13 +7,14 @@ another node does not.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 import time
 from pathlib import Path
 
-_held: list[int] = []
+from esr_ray.durable import Held, lock
+
+_held: list[Held] = []
 
 
 PATIENCE_S = 3.0
@@ -32,13 +33,9 @@ def _try_cores() -> int | None:
     folder = Path(tempfile.gettempdir()) / f"esr_ray-cores-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for core in sorted(os.sched_getaffinity(0)):
-        descriptor = os.open(folder / str(core), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            continue
-        os.sched_setaffinity(0, {core})
-        _held.append(descriptor)
-        return core
+        held = lock(folder / str(core))
+        if held is not None:
+            os.sched_setaffinity(0, {core})
+            _held.append(held)
+            return core
     return None

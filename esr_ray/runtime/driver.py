@@ -22,6 +22,7 @@ import esr_ray
 from esr_ray.config.epochs import in_steps
 from esr_ray.config.schema import Config
 from esr_ray.data.transfer import read_part
+from esr_ray.durable import Held, write_atomically
 from esr_ray.errors import UserError
 from esr_ray.inference.measure import measure_baseline
 from esr_ray.metrics import FIGURES, Quality, mean_quality
@@ -41,7 +42,7 @@ from esr_ray.runs.events import (
     Said,
     Validated,
 )
-from esr_ray.runs.folder import FINAL, RunFolder, create, lock, write_atomically
+from esr_ray.runs.folder import FINAL, RunFolder, create, lock, sweep
 from esr_ray.runs.journal import Journal
 from esr_ray.runs.log import Log
 from esr_ray.runs.population import PopulationFiles
@@ -158,13 +159,13 @@ class Driver:
     def run(self) -> Outcome:
         """Search, train the winner, report. What the user can mend is an outcome, not an exception."""
         try:
-            descriptor = self._take_folder()
+            held = self._take_folder()
         except UserError as error:
             return self._outcome("error", str(error))
         except OSError as error:
             return self._outcome("error", f"{error.filename or self.folder.path}: {error.strerror}")
-        # Held by the open descriptor until the process ends: two drivers never write one journal.
-        self._descriptor = descriptor
+        # Until the process ends: two drivers never write one journal.
+        self._held = held
         with ExitStack() as closing:
             try:
                 journal = closing.enter_context(Journal(self.folder.journal))
@@ -186,17 +187,18 @@ class Driver:
                     f"{self.folder.path} (nothing that was finished is lost)",
                 )
 
-    def _take_folder(self) -> int:
+    def _take_folder(self) -> Held:
         fresh = not self.folder.journal.exists()
         if not fresh and not self.setup.resume and not self.restarted:
             raise UserError(
                 f"{self.folder.path}: is already a run folder; go on with it by --resume {self.folder.path}"
             )
         self.folder.path.mkdir(parents=True, exist_ok=True)
-        descriptor = lock(self.folder, LOCK_PATIENCE_S)
+        held = lock(self.folder, LOCK_PATIENCE_S)
+        sweep(self.folder)
         if not self.folder.config.exists():
             self._write_config()
-        return descriptor
+        return held
 
     def _write_config(self) -> None:
         create(self.folder, self.setup.config, {file.place: file.text for file in self.setup.files})

@@ -12,12 +12,13 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from esr_ray.config.schema import Config
+from esr_ray.durable import remove_file, replace_file, write_atomically
 from esr_ray.errors import TooFewDevices, UserError
 from esr_ray.inference.result import beside
 from esr_ray.metrics import FIGURES
 from esr_ray.runs.artifacts import Artifacts
 from esr_ray.runs.events import CurveFound, PhaseBegan, Reported, Said, TrainingBegan, TrainingEnded
-from esr_ray.runs.folder import RunFolder, write_atomically
+from esr_ray.runs.folder import RunFolder
 from esr_ray.runs.history import History
 from esr_ray.runs.record import Record
 from esr_ray.runtime.placement import Placement, devices_of_cluster
@@ -80,6 +81,8 @@ def train_kept(run: Run, kept: Kept, driver: Any, should_stop: Callable[[], bool
     done = trained is not None and run.folder.checkpoint(kept.label).is_file() and _recorded(trained) == wanted
     if not done:
         _train(run, kept, wanted, driver, should_stop)
+    # It would only be gone on from by mistake.
+    remove_file(run.folder.state(kept.label))
     benchmarks = config.benchmarks if "benchmarks" in config.pipeline else ()
     sets = [one.model_dump(mode="json") for one in benchmarks]
     reported = history.reported.get(kept.label)
@@ -104,7 +107,7 @@ def _train(run: Run, kept: Kept, wanted: dict[str, Any], driver: Any, should_sto
     run.record.tell(PhaseBegan("full training", kept.label, steps))
     checkpoint, before = run.folder.checkpoint(kept.label), run.history.trained.get(kept.label)
     if before is not None and checkpoint.is_file():
-        old = checkpoint.replace(checkpoint.with_name(f"{kept.label}.before.ckpt"))
+        old = replace_file(checkpoint, checkpoint.with_name(f"{kept.label}.before.ckpt"))
         was, now = ({**one["settings"], "arch": one["arch"]} for one in (_recorded(before), wanted))
         differs = _differences(was, now)
         run.say(f"full training: begins anew, {differs}; the network that was trained is kept as {old.name}")
@@ -115,8 +118,6 @@ def _train(run: Run, kept: Kept, wanted: dict[str, Any], driver: Any, should_sto
     run.record.append(
         TrainingEnded(kept.id, kept.arch, wanted["settings"], place, done.seconds, done.curve, done.kernels, kept.label)
     )
-    # It would only be gone on from by mistake.
-    run.folder.state(kept.label).unlink(missing_ok=True)
     run.say(f"full training: done in {done.seconds.total:.0f} s (compile {done.seconds.compile:.1f})")
 
 
@@ -241,7 +242,7 @@ def _state(run: Run, kept: Kept) -> tuple[bytes | None, Progress]:
     ours = {**deciding_settings(config.full_training), "network": network_spec(kept.arch, config)}
     differs = _differences({**completed(state.settings), "network": state.spec}, ours)
     if differs:
-        old = path.replace(path.with_name(f"{kept.label}.before.npz"))
+        old = replace_file(path, path.with_name(f"{kept.label}.before.npz"))
         run.say(f"full training: begins anew, {differs}; the state at step {state.progress.steps} is {old.name}")
         return None, Progress()
     return content, state.progress

@@ -52,7 +52,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Finished:
-    """A job ended with a result. `curve` is (step, mean L1 loss) pairs; `kernels` is what computed the network."""
+    """A job ended with a result. `curve` is (step, mean loss) pairs; `kernels` is what computed the network."""
 
     job: int
     candidate: int

@@ -21,7 +21,7 @@ from esr_ray.training.state import TrainingState
 
 PAUSES = ("checkpoint_steps", "validation_steps")
 """Settings that no result depends on."""
-LATER = ("initial_variance",)
+LATER = ("initial_variance", "l2_from")
 """Settings that were not recorded from the beginning."""
 
 

@@ -28,7 +28,7 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Mean L1 loss (in units of the 0..1 range) over the steps up to and including `step` (from 1)."""
+    """Mean loss (L1, or L2 after `l2_from`, of values in 0..1) over the steps up to and including `step` (from 1)."""
 
     step: int
     loss: float

@@ -18,7 +18,7 @@ from esr_ray.native.step import NativeStep, update_settings
 from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import check_parameters, flatten, parameter_shapes
 from esr_ray.space.spec import NetworkSpec
-from esr_ray.training.schedule import learning_rates
+from esr_ray.training.schedule import is_squared, learning_rates, losses_of
 from esr_ray.training.state import pack_state, unpack_state
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,8 @@ class _Graph:
 
         self.weights, self.average = vector("weights"), vector("average")
         self.moments = (vector("moment1"), vector("moment2"))
-        self.step = NativeStep(library, (self.weights, *self.moments, self.average), members)
+        vectors = (self.weights, *self.moments, self.average)
+        self.steps = {squared: NativeStep(library, vectors, members, squared) for squared in (False, True)}
         self.owner: weakref.ref[NativeNetwork] | None = None
 
     def free(self) -> None:
@@ -124,14 +125,16 @@ class NativeNetwork:
         graph = self._join()
         if ms.get_context("mode") == ms.GRAPH_MODE:
             # MindSpore keeps what it has compiled, until it is told to recycle memory.
-            graph.step.compile(self._description, Tensor(lr), Tensor(hr), Tensor(self._settings()))
+            for squared in losses_of(self._config):
+                graph.steps[squared].compile(self._description, Tensor(lr), Tensor(hr), Tensor(self._settings()))
 
     def step(self, lr: np.ndarray, hr: np.ndarray) -> Any:
         """One optimizer step. Raises RuntimeError where another network has taken the graph over since."""
         graph = self._join()
         settings = Tensor(self._settings())
         self._steps += 1
-        return graph.step(self._description, Tensor(lr), Tensor(hr), settings)
+        step = graph.steps[is_squared(self._config, self._steps)]
+        return step(self._description, Tensor(lr), Tensor(hr), settings)
 
     def compile_predict(self, lr: np.ndarray) -> None:
         """Nothing is compiled: the library predicts any size."""

@@ -1,4 +1,4 @@
-"""The plain MindSpore network under training: L1, Adam, clipping, averaged weights, one compiled graph a shape."""
+"""The plain MindSpore network under training: loss, Adam, clipping, averaged weights, one compiled graph a shape."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ from esr_ray.networks.esrn import ESRN
 from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import check_parameters
 from esr_ray.space.spec import NetworkSpec
-from esr_ray.training.schedule import learning_rates
+from esr_ray.training.schedule import is_squared, learning_rates, losses_of
 from esr_ray.training.state import pack_state, unpack_state
 
 
 class _Loss(nn.Cell):
-    """Mean absolute difference of prediction and HR."""
+    """Mean absolute, or squared, difference of prediction and HR."""
 
-    def __init__(self, network: nn.Cell) -> None:
+    def __init__(self, network: nn.Cell, squared: bool) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.squared = network, squared
 
     def construct(self, lr: Tensor, hr: Tensor) -> Tensor:
-        return ops.mean(ops.abs(self.network(lr) - hr))
+        difference = self.network(lr) - hr
+        if self.squared:
+            return ops.mean(ops.square(difference))
+        return ops.mean(ops.abs(difference))
 
 
 class _Step(nn.TrainOneStepCell):
@@ -92,18 +95,25 @@ class PlainNetwork:
         rates = [float(rate) for rate in learning_rates(config)]
         self._optimizer = nn.Adam(self._network.trainable_params(), learning_rate=rates)
         averages = list(self._averages.values())
-        self._step = _Step(_Loss(self._network), self._optimizer, config, averages, members)
-        self._step.set_train()
+        self._steps = {
+            squared: _Step(_Loss(self._network, squared), self._optimizer, config, averages, members)
+            for squared in losses_of(config)
+        }
+        for step in self._steps.values():
+            step.set_train()
+        self._done = 0
         # Weights that `predict` has replaced by their averages are put back here before the next step.
         self._held: dict[str, np.ndarray] = {}
 
     def compile(self, lr: np.ndarray, hr: np.ndarray) -> None:
         if ms.get_context("mode") == ms.GRAPH_MODE:
-            self._step.compile(Tensor(lr), Tensor(hr))
+            for step in self._steps.values():
+                step.compile(Tensor(lr), Tensor(hr))
 
     def step(self, lr: np.ndarray, hr: np.ndarray) -> Any:
         self._resume_last()
-        return self._step(Tensor(lr), Tensor(hr))
+        self._done += 1
+        return self._steps[is_squared(self._config, self._done)](Tensor(lr), Tensor(hr))
 
     def compile_predict(self, lr: np.ndarray) -> None:
         if ms.get_context("mode") == ms.GRAPH_MODE:
@@ -134,7 +144,7 @@ class PlainNetwork:
     def restore(self, state: dict[str, np.ndarray]) -> None:
         shapes = {name: tuple(weight.shape) for name, weight in self._weights.items()}
         kinds, steps = unpack_state(state, shapes, self._config)
-        self._held = {}
+        self._held, self._done = {}, steps
         self._set(kinds["weights"])
         adam = self._optimizer
         targets = {"moment1": adam.moment1, "moment2": adam.moment2}

@@ -42,7 +42,7 @@ NOT_MEASURED = DeviceCost()
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training. `curve` is (step, mean L1 loss) pairs; `weights` a checkpoint file's content."""
+    """A finished training. `curve` is (step, mean loss) pairs; `weights` a checkpoint file's content."""
 
     quality: Quality
     params: int

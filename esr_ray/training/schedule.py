@@ -1,4 +1,4 @@
-"""The learning rate of every step of a training, computed beforehand."""
+"""What changes from step to step of a training: the learning rate, computed beforehand, and the loss."""
 
 from __future__ import annotations
 
@@ -36,3 +36,13 @@ def learning_rates(config: TrainingConfig) -> np.ndarray:
         passed = np.searchsorted(schedule.milestones, steps, side="right")
         factor = schedule.gamma**passed
     return (config.learning_rate * factor).astype(np.float32)
+
+
+def is_squared(config: TrainingConfig, step: int) -> bool:
+    """Whether the loss of a step, counted from 1, is the mean squared difference."""
+    return config.l2_from is not None and step > round(config.l2_from * config.steps)
+
+
+def losses_of(config: TrainingConfig) -> tuple[bool, ...]:
+    """What `is_squared` says in the course of a training."""
+    return tuple(sorted({is_squared(config, 1), is_squared(config, config.steps)}))

@@ -163,13 +163,10 @@ bool legal(const char* name, const char* kinds, const char* ranks, int count, co
     return true;
 }
 
-}  // namespace
-
-// parameters [P], description int32 [D], input (B, C, h, w), target (B, C, scale h, scale w) -> loss [1], gradient [P]
-// (0 beyond the network's own parameters).
-ESRN_API int ESRNGradient(int count, void** tensors, int* dims, int64_t** shapes, const char** dtypes, void*, void*) {
+int gradient_operator(const std::string& name, Loss kind, int count, void** tensors, int* dims, int64_t** shapes,
+                      const char** dtypes) {
     return guarded([&] {
-        if (!legal("ESRNGradient", "rirrrr", "114411", count, dims, dtypes)) return 1;
+        if (!legal(name.c_str(), "rirrrr", "114411", count, dims, dtypes)) return 1;
         const int64_t *in = shapes[2], *out = shapes[3], capacity = shapes[0][0];
         std::string error;
         const auto plan =
@@ -178,16 +175,30 @@ ESRN_API int ESRNGradient(int count, void** tensors, int* dims, int64_t** shapes
         const Network& n = plan->network;
         if (in[1] != n.in_channels || out[0] != in[0] || out[1] != n.out_channels || out[2] != n.scale * in[2] ||
             out[3] != n.scale * in[3] || shapes[4][0] != 1 || shapes[5][0] != capacity)
-            return fail("ESRNGradient: the shapes are not those of the network");
+            return fail(name + ": the shapes are not those of the network");
         if (n.parameters > capacity)
             return fail("the vector of parameters has " + std::to_string(capacity) + " of the " +
                         std::to_string(n.parameters) + " needed");
         real *loss = (real*)tensors[4], *gradient = (real*)tensors[5];
-        *loss = loss_gradient(*plan, (const real*)tensors[0], (const real*)tensors[2], (const real*)tensors[3],
+        *loss = loss_gradient(*plan, kind, (const real*)tensors[0], (const real*)tensors[2], (const real*)tensors[3],
                               gradient);
         memset(gradient + n.parameters, 0, (capacity - n.parameters) * sizeof(real));
         return 0;
     });
+}
+
+}  // namespace
+
+// parameters [P], description int32 [D], input (B, C, h, w), target (B, C, scale h, scale w) -> loss [1], gradient [P]
+// (0 beyond the network's own parameters). The loss is the mean absolute difference.
+ESRN_API int ESRNGradient(int count, void** tensors, int* dims, int64_t** shapes, const char** dtypes, void*, void*) {
+    return gradient_operator("ESRNGradient", Loss::ABSOLUTE, count, tensors, dims, shapes, dtypes);
+}
+
+// The same for the mean squared difference.
+ESRN_API int ESRNSquaredGradient(int count, void** tensors, int* dims, int64_t** shapes, const char** dtypes, void*,
+                                 void*) {
+    return gradient_operator("ESRNSquaredGradient", Loss::SQUARED, count, tensors, dims, shapes, dtypes);
 }
 
 // weights, first and second moments, averaged weights, gradient [P] each, settings [5] -> the first four, updated.

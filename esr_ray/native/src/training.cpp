@@ -7,7 +7,8 @@
 
 namespace esrn {
 
-real loss_gradient(const Plan& plan, const real* parameters, const real* input, const real* target, real* gradient) {
+real loss_gradient(const Plan& plan, Loss loss, const real* parameters, const real* input, const real* target,
+                   real* gradient) {
     const int64_t scale = plan.network.scale;
     const int64_t count = (int64_t)plan.batch * plan.network.out_channels * scale * plan.height * scale * plan.width;
     const Lease workspace(plan.workspace()), output(count);
@@ -20,11 +21,18 @@ real loss_gradient(const Plan& plan, const real* parameters, const real* input, 
     for (int64_t first = 0; first < count; first += PART) {
         const int64_t last = first + PART < count ? first + PART : count;
         real sum = 0;
-        for (int64_t i = first; i < last; i++) {
-            const real d = y[i] - target[i];
-            sum += std::fabs(d);
-            y[i] = d > 0 ? step : d < 0 ? -step : d;  // 0 at 0, and NaN stays NaN
-        }
+        if (loss == Loss::SQUARED)
+            for (int64_t i = first; i < last; i++) {
+                const real d = y[i] - target[i];
+                sum += d * d;
+                y[i] = 2 * step * d;
+            }
+        else
+            for (int64_t i = first; i < last; i++) {
+                const real d = y[i] - target[i];
+                sum += std::fabs(d);
+                y[i] = d > 0 ? step : d < 0 ? -step : d;  // 0 at 0, and NaN stays NaN
+            }
         total += sum;
     }
     run_backward(plan, parameters, y, workspace.data(), gradient);

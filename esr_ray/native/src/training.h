@@ -4,8 +4,12 @@
 
 namespace esrn {
 
-// Mean absolute difference of the network's output and `target`, and the gradient of it [network.parameters].
-real loss_gradient(const Plan& plan, const real* parameters, const real* input, const real* target, real* gradient);
+enum class Loss { ABSOLUTE, SQUARED };
+
+// Mean absolute or squared difference of the network's output and `target`, and the gradient of it
+// [network.parameters].
+real loss_gradient(const Plan& plan, Loss loss, const real* parameters, const real* input, const real* target,
+                   real* gradient);
 
 // One step of one training, as esr_ray/training/native.py writes it.
 struct UpdateSettings {

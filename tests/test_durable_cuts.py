@@ -1,0 +1,261 @@
+"""A whole small run, with the machine dying at every one of its calls to the disk: each time the run folder opens, goes
+on, and ends as if nothing had been.
+
+Two kinds of death. A process that is killed leaves all that it wrote. A machine that loses its power leaves what was
+synced, and the names that were in a folder when that was synced: nothing else.
+"""
+
+import json
+import os
+import shutil
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+from worlds import FirstInFirstOut, World, records
+
+from esr_ray import durable
+from esr_ray.config.load import check_config
+from esr_ray.config.paths import absolute_paths
+from esr_ray.metrics import Quality
+from esr_ray.runs.events import Reported, TrainingBegan
+from esr_ray.runs.folder import RunFolder
+from esr_ray.runs.record import read_history
+from esr_ray.runtime import final_stage
+from esr_ray.runtime.driver import Driver, DriverSetup
+from esr_ray.tasks.make import network_spec
+from esr_ray.tasks.pictures import open_pictures, plan_pictures
+from esr_ray.training.final import deciding_settings
+from esr_ray.training.loop import CurvePoint, Progress
+from esr_ray.training.result import FullyTrained, Seconds
+from esr_ray.training.state import TrainingState, state_bytes
+
+STEPS = 4
+"""Of the full training; a state is kept after each."""
+
+
+class Died(BaseException):
+    """The process or the machine is dead."""
+
+
+class Mortal(durable.Disk):
+    """A disk that dies at its call number `last` (from 0), before it is made; of a write the first `part` bytes are
+    made. It remembers what a loss of power would leave."""
+
+    def __init__(self, last=None, part=0):
+        self.last, self.part = last, part
+        self.calls = []
+        self.contents, self.names = {}, {}
+
+    def _live(self, call, path):
+        if len(self.calls) == self.last:
+            raise Died
+        if self.last is not None and len(self.calls) > self.last:
+            # Whatever is tried after death, such as to clean up, is not done.
+            raise Died
+        self.calls.append((call, path))
+
+    def write(self, file, content):
+        if len(self.calls) == self.last and self.part:
+            file.write(content[: self.part])
+            file.flush()
+        self._live("write", file.name)
+        return super().write(file, content)
+
+    def sync(self, file):
+        self._live("sync", file.name)
+        super().sync(file)
+        with open(file.name, "rb") as now:
+            self.contents[os.fstat(file.fileno()).st_ino] = now.read()
+
+    def truncate(self, file, size):
+        self._live("truncate", file.name)
+        super().truncate(file, size)
+
+    def replace(self, old, new):
+        self._live("replace", new)
+        super().replace(old, new)
+
+    def remove(self, path):
+        self._live("remove", path)
+        super().remove(path)
+
+    def sync_folder(self, path):
+        self._live("sync_folder", path)
+        super().sync_folder(path)
+        self.names[str(path)] = {entry.name: (entry.inode(), entry.is_dir()) for entry in os.scandir(path)}
+
+    def without_power(self, folder, to):
+        """What is left of a folder, written to another."""
+        to.mkdir()
+        for name, (inode, is_folder) in self.names.get(str(folder), {}).items():
+            if is_folder:
+                self.without_power(folder / name, to / name)
+            else:
+                (to / name).write_bytes(self.contents.get(inode, b""))
+
+
+class Run:
+    """A run of the real driver, with the search's and the full training's results made up."""
+
+    def __init__(self, case, monkeypatch):
+        self.case, self.patch = case, monkeypatch
+        self.world = World()
+        self.trained_steps = Counter()
+        case.set("evolution.num_generation", 2).set("evolution.num_individual", 3)
+        case.set("full_training.steps", STEPS).set("benchmarks", [])
+        self.config = absolute_paths(check_config(case.content, "my.yml"))
+        self.folder = RunFolder(case.path / "runs" / "first")
+        context = SimpleNamespace(was_current_actor_reconstructed=False, current_actor=None)
+        monkeypatch.setattr("ray.get_runtime_context", lambda: context)
+        monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 2.0})
+        monkeypatch.setattr("esr_ray.runtime.driver.check_trainers", lambda *arguments: ())
+        monkeypatch.setattr("esr_ray.runtime.driver.RayBackend", lambda *given, **keys: FirstInFirstOut(self.world))
+        monkeypatch.setattr(
+            "esr_ray.runtime.driver.Board", lambda *given: SimpleNamespace(see=_see, close=lambda: None)
+        )
+        monkeypatch.setattr(final_stage, "_train_across", self._train)
+        monkeypatch.setattr(final_stage, "_report", _report)
+
+    def drive(self, disk, resume):
+        """One process of the run: its outcome, or None if it died."""
+        self.patch.setattr(durable, "disk", disk)
+        driver = Driver(DriverSetup(str(self.folder.path), self.config, (), resume, False))
+        self.patch.setattr("ray.get_runtime_context", lambda: _context(driver))
+        try:
+            return driver.run()
+        except Died:
+            return None
+        finally:
+            if hasattr(driver, "_held"):
+                driver._held.release()
+
+    def _train(self, run, kept, driver, should_stop):
+        """As trainers do it: a state after each step, from which the next one goes on."""
+        _, progress = final_stage._state(run, kept)
+        run.record.append(TrainingBegan(progress.steps, 1, kept.label))
+        config = run.setup.config
+        spec, settings = network_spec(kept.arch, config), deciding_settings(config.full_training)
+        for step in range(progress.steps + 1, STEPS + 1):
+            self.trained_steps[step] += 1
+            done = Progress(step, (CurvePoint(step, 1 / step),), (), 1.0)
+            driver.keep_state(state_bytes(TrainingState(spec, settings, {}, done)))
+            driver.validated(step, [Quality(30 + step, 28, 0.9)], None)
+        curve = tuple((step, 1 / step) for step in range(1, STEPS + 1))
+        return FullyTrained(Seconds(0, 1, 0), curve, b"trained weights", "made up")
+
+
+def _context(driver):
+    return SimpleNamespace(was_current_actor_reconstructed=False, current_actor=driver)
+
+
+def _see(event, history):
+    """Shows nothing."""
+
+
+def _report(run, kept, benchmarks, should_stop):
+    figures = {"psnr_y": 30.0, "ssim_y": 0.9, "psnr_rgb": 28.0, "ssim_rgb": 0.9}
+    sets = [{"name": "test", "network": figures, "baseline": figures}]
+    run.record.append(Reported(benchmarks, 1.0, sets, kept.label))
+
+
+@pytest.fixture
+def run(case, monkeypatch):
+    monkeypatch.setattr("esr_ray.runs.artifacts.Artifacts.compared", lambda *given: None)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    # JSON is YAML, and written in a hundredth of the time.
+    monkeypatch.setattr(
+        "esr_ray.runs.folder.dump_config", lambda config: json.dumps(config.model_dump(mode="json"), indent=1)
+    )
+    return Run(case, monkeypatch)
+
+
+def results(folder):
+    """What must not depend on what happened on the way."""
+    history = read_history(folder.journal)
+    trained = {label: (one.id, one.arch, one.curve, one.checkpoint) for label, one in history.trained.items()}
+    weights = {path.name: path.read_bytes() for path in folder.checkpoints.iterdir()}
+    return records(folder.journal), trained, sorted(history.reported), weights, folder.result.read_bytes()
+
+
+def finished_in(folder):
+    """Jobs that the record has results of, and how far the full training was trained; nothing if there is no record."""
+    if not folder.journal.exists():
+        return set(), 0
+    history = read_history(folder.journal)
+    done = {job for job, outcome in history.state.outcomes.items() if outcome.quality is not None}
+    return done, STEPS if history.trained else 0
+
+
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_call_to_the_disk_may_be_the_last(run, tmp_path, every):
+    # The pictures are decoded once; what happens to them is the next test's.
+    assert run.drive(durable.Disk(), False).kind == "finished"
+    wanted = results(run.folder)
+    shutil.rmtree(run.folder.path)
+    whole = Mortal()
+    assert run.drive(whole, False).kind == "finished"
+    assert results(run.folder) == wanted
+    calls = whole.calls
+    kinds = Counter(call for call, _ in calls)
+    assert kinds["write"] > 20
+    assert kinds["replace"] > 10
+    tried = 0
+    for last, (call, path) in list(enumerate(calls))[::every]:
+        parts = (0,) if call != "write" else (0, 1, 20)
+        for part in parts:
+            for power in (False, True):
+                shutil.rmtree(run.folder.path)
+                run.world.tries.clear()
+                run.trained_steps.clear()
+                disk = Mortal(last, part)
+                assert run.drive(disk, False) is None
+                if power:
+                    image = tmp_path / "image"
+                    disk.without_power(run.folder.path, image)
+                    shutil.rmtree(run.folder.path)
+                    image.rename(run.folder.path)
+                where = f"call {last} ({call} of {path}), {part} bytes of it, {'power' if power else 'killed'}"
+                done, steps = finished_in(run.folder)
+                removed = {path for call, path in disk.calls if call == "remove"}
+                for job in done:
+                    # What the record calls finished has its weights, unless others were better.
+                    candidate = read_history(run.folder.journal).state.jobs[job].candidate.id
+                    weights = run.folder.candidate_checkpoint(candidate)
+                    assert weights.is_file() or weights in removed, where
+                before = {job: run.world.tries[job] for job in done}
+                trained_before = dict(run.trained_steps)
+                outcome = run.drive(durable.Disk(), run.folder.config.exists())
+                assert outcome is not None, where
+                assert outcome.kind == "finished", f"{where}: {outcome.message}"
+                assert results(run.folder) == wanted, where
+                assert {job: run.world.tries[job] for job in done} == before, f"{where}: trained twice"
+                if steps:
+                    assert dict(run.trained_steps) == trained_before, f"{where}: the full training again"
+                assert not list(run.folder.path.rglob(".*.tmp")), where
+                tried += 1
+    assert tried > 300 / every
+
+
+def test_decoded_pictures_are_whole_or_made_again(case, monkeypatch, tmp_path):
+    config = absolute_paths(check_config(case.content, "my.yml"))
+    plan = plan_pictures(config)
+    whole = Mortal()
+    monkeypatch.setattr(durable, "disk", whole)
+    wanted = [pair.hr.tobytes() for pair in open_pictures(plan, config).train]
+    folder = case.path / "cache"
+    assert len(whole.calls) > 6
+    for last in range(len(whole.calls)):
+        for power in (False, True):
+            shutil.rmtree(folder)
+            disk = Mortal(last)
+            monkeypatch.setattr(durable, "disk", disk)
+            with pytest.raises(Died):
+                open_pictures(plan, config)
+            if power:
+                disk.without_power(folder, tmp_path / "image")
+                shutil.rmtree(folder)
+                (tmp_path / "image").rename(folder)
+            monkeypatch.setattr(durable, "disk", durable.Disk())
+            assert [pair.hr.tobytes() for pair in open_pictures(plan, config).train] == wanted
+            assert not list(folder.glob(".*.tmp"))
