@@ -9,6 +9,10 @@ from esr_ray.errors import UserError
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
+"""What a picture may be inside, as Pillow names it, whatever its name says: of others, such as EPS, Pillow starts
+programs."""
+
 SAMPLE_NAME = "sample:scikit-image"
 """Given for a folder: the photographs inside scikit-image's package, see `esr_ray.data.samples`."""
 

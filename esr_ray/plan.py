@@ -11,8 +11,9 @@ from esr_ray.config.epochs import in_steps
 from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
 from esr_ray.randomness import generator
-from esr_ray.runs.folder import RunFolder, lock, stored_config, with_copies
+from esr_ray.runs.folder import RunFolder, check_record, lock, stored_config, with_copies
 from esr_ray.runs.record import read_history
+from esr_ray.runs.searched import check_files
 from esr_ray.search.state import State
 from esr_ray.space.counts import spec_cost
 from esr_ray.space.reach import Reach, check_budget
@@ -55,9 +56,11 @@ def check_experiment(config: Config, folder: RunFolder, pictures_here: bool, res
     state, recorded = State(), None
     if resume:
         _check_free(folder)
+        check_record(folder)
         if folder.journal.exists():
             history = read_history(folder.journal)
             state, recorded = history.state, None if history.run is None else history.run.pictures
+            check_files(folder, history)
     named = with_copies(config, folder) if resume else config
     load_paths(named)
     space = space_of(config)

@@ -118,6 +118,26 @@ def test_not_a_picture_is_named(tmp_path, content):
         read_picture(tmp_path / "missing.png")
 
 
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
+
+
+@pytest.mark.parametrize("kind", ["EPS", "GIF", "PCX", "ICO"])
+def test_formats_that_are_not_ours_are_not_opened_under_another_name(tmp_path, monkeypatch, kind):
+    """To read EPS Pillow starts Ghostscript, which runs what is in the file."""
+    path = tmp_path / "picture.png"
+    if kind == "EPS":
+        path.write_bytes(EPS)
+    else:
+        Image.fromarray(RGB).save(path, kind)
+    # It is a picture that Pillow knows.
+    with Image.open(path) as image:
+        assert image.format == kind
+    monkeypatch.setattr("subprocess.check_call", lambda *given, **keys: pytest.fail("a program was started"))
+    for read in (read_picture, read_size):
+        with pytest.raises(UserError, match=r"picture\.png: not a picture that Pillow can read"):
+            read(path)
+
+
 def test_floating_point_pictures_are_refused(tmp_path):
     path = saved(tmp_path, Image.fromarray(np.zeros((4, 4), np.float32)), "floats.tif")
     with pytest.raises(UserError, match=r"floats\.tif.*floating-point"):

@@ -142,7 +142,7 @@ class Run:
             driver.keep_state(state_bytes(TrainingState(spec, settings, {}, done)))
             driver.validated(step, [Quality(30 + step, 28, 0.9)], None)
         curve = tuple((step, 1 / step) for step in range(1, STEPS + 1))
-        return FullyTrained(Seconds(0, 1, 0), curve, b"trained weights", "made up")
+        return FullyTrained(Seconds(0.0, 1.0, 0.0), curve, b"trained weights", "made up")
 
 
 def _context(driver):

@@ -11,7 +11,16 @@ import yaml
 import esr_ray.runs.folder as folder_module
 from esr_ray.config.load import check_config
 from esr_ray.errors import UserError
-from esr_ray.runs.folder import RunFolder, check_same_experiment, create, lock, new_folder, stored_config, sweep
+from esr_ray.runs.folder import (
+    RunFolder,
+    check_record,
+    check_same_experiment,
+    create,
+    lock,
+    new_folder,
+    stored_config,
+    sweep,
+)
 
 HOLD_LOCK = """
 import sys
@@ -148,6 +157,22 @@ def test_what_killed_processes_left_half_written_is_swept(tmp_path):
     assert sweep(folder) == 2
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in kept)
+
+
+@pytest.mark.parametrize("state", ["gone", "empty"])
+@pytest.mark.parametrize("result", ["checkpoints/final.ckpt", "population.jsonl", "result.json"])
+def test_results_without_their_journal_are_not_written_over(tmp_path, state, result):
+    folder = run_folder(tmp_path)
+    create(folder, config(), {})
+    if state == "empty":
+        folder.journal.touch()
+    # A run that had not begun yet.
+    check_record(folder)
+    (folder.path / result).write_text("a result")
+    with pytest.raises(UserError, match=rf"journal\.jsonl: is {state}, and {result} beside it is of a run; restore it"):
+        check_record(folder)
+    folder.journal.write_text("a line")
+    check_record(folder)
 
 
 # The same experiment.

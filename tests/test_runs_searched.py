@@ -6,6 +6,7 @@ import pytest
 
 from esr_ray.config.load import check_config
 from esr_ray.errors import UserError
+from esr_ray.runs.events import RunBegan
 from esr_ray.runs.folder import RunFolder, create
 from esr_ray.runs.journal import Journal
 from esr_ray.runs.record import Record
@@ -14,6 +15,7 @@ from esr_ray.search.events import Finished, asked_event
 from esr_ray.search.job import Candidate, Job
 from esr_ray.space.genome import Genome
 from esr_ray.training.result import DeviceCost, Seconds
+from esr_ray.user_source import source_digest
 
 ARCHS = [("S_1_4_4",), ("G_2_4_8", "S_1_8_8"), ("C_1_4_8",)]
 REFERENCE = """\
@@ -26,13 +28,13 @@ Population Iteration: 2
 """
 
 
-def a_run(path, fitness, networks=(), blocks=None, evolution=None, latencies=()):
+def a_run(path, fitness, networks=(), evolution=None, latencies=()):
     folder = RunFolder(path)
     content = {"data": {"hr": "sample:scikit-image"}, "space": {"node_num": 3, "min_active": 1}}
     content["evolution"] = evolution or {}
     if networks:
         content |= {"networks": networks, "pipeline": ["full_training"]}
-    create(folder, check_config(content, "test"), blocks or {})
+    create(folder, check_config(content, "test"), {})
     with Journal(folder.journal) as journal:
         record = Record(journal)
         for index, psnr in enumerate(fitness):
@@ -100,11 +102,6 @@ def test_the_references_file(tmp_path, of_folder):
     assert searched_networks(given, 9) == [("S_4_16_24", "G_4_16_24"), ("S_8_16_16",), ("G_8_16_24", "C_8_16_16")]
 
 
-def test_the_configuration_of_a_run_has_the_copies_of_its_blocks(tmp_path):
-    run = a_run(tmp_path / "a", [30.0], blocks={"blocks/mine.py": "x = 1\n"})
-    assert run_experiment_config(run).space.user_blocks == (str(run / "blocks" / "mine.py"),)
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -135,3 +132,35 @@ def test_a_run_that_cannot_be_read_is_told(tmp_path):
     RunFolder(run).journal.write_text("\n".join(lines) + "\n")
     with pytest.raises(UserError, match="journal"):
         searched_networks(run, 1)
+
+
+# The user's files of a run.
+
+
+@pytest.fixture
+def run_with_a_block(tmp_path):
+    """A run that began with a block type of a file."""
+    block = tmp_path / "mine.py"
+    block.write_text("LETTER = 'R'\n")
+    keys = {"data": {"hr": "photos"}, "space": {"user_blocks": [str(block)]}}
+    folder = RunFolder(tmp_path / "run")
+    create(folder, check_config(keys, "my.yml"), {"blocks/mine.py": block.read_text()})
+    with Journal(folder.journal) as journal:
+        Record(journal).append(RunBegan(0, files={"blocks/mine.py": source_digest(block.read_text())}))
+    return folder
+
+
+def test_files_that_lie_in_a_run_and_are_not_named_are_not_taken(run_with_a_block):
+    folder = run_with_a_block
+    (folder.blocks / "planted.py").write_text("raise SystemExit('run')\n")
+    assert run_experiment_config(folder.path).space.user_blocks == (str(folder.blocks / "mine.py"),)
+
+
+def test_a_copy_that_was_changed_is_not_run(run_with_a_block):
+    copy = run_with_a_block.blocks / "mine.py"
+    copy.write_text("LETTER = 'Q'\n")
+    with pytest.raises(
+        UserError, match=r"mine\.py: is not the file that this run began with, so it is not run"
+    ) as told:
+        run_experiment_config(run_with_a_block.path)
+    assert str(copy) in str(told.value)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from esr_ray.errors import UserError
+from esr_ray.picture_files import FORMATS
 
 _EXIF_ORIENTATION = 0x0112
 
@@ -34,7 +35,7 @@ def read_picture(path: Path) -> Picture:
         with warnings.catch_warnings():
             # Large pictures are normal here; Pillow still refuses absurd ones with an error.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 return _converted(image, path)
     except UserError:
         raise
@@ -54,7 +55,7 @@ def read_size(path: Path) -> tuple[int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 width, height = image.size
                 turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
                 return (width, height) if turned else (height, width)

@@ -16,7 +16,11 @@ from esr_ray.training.result import NOT_MEASURED, Seconds
 
 @dataclass(frozen=True)
 class RunBegan:
-    """A run's first record: what its results depend on. `config` is the resolved one, `pictures` a checksum."""
+    """A run's first record: what its results depend on.
+
+    `config` is the resolved one, `pictures` a checksum, `files` digests of the user's files by their places in the run
+    folder.
+    """
 
     seed: int
     host: str = ""
@@ -24,6 +28,7 @@ class RunBegan:
     hardware: dict[str, str] | None = None
     pictures: str = ""
     config: dict[str, Any] | None = None
+    files: dict[str, str] | None = None
     event: Literal["run"] = "run"
 
 
@@ -37,6 +42,7 @@ class Resumed:
     hardware: dict[str, str] | None = None
     pictures: str = ""
     config: dict[str, Any] | None = None
+    files: dict[str, str] | None = None
     event: Literal["resumed"] = "resumed"
 
 

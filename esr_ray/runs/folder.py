@@ -119,11 +119,29 @@ def create(folder: RunFolder, config: Config, files: Mapping[str, str]) -> None:
     write_atomically(folder.config, dump_config(config).encode())
 
 
+def check_record(folder: RunFolder) -> None:
+    """Raise UserError where results lie in a folder whose journal is gone: a new search would be laid over them."""
+    journal = folder.journal
+    if journal.is_file() and journal.stat().st_size:
+        return
+    results = [one for one in (folder.population, folder.result) if one.is_file() and one.stat().st_size]
+    results += sorted(folder.checkpoints.glob("*.ckpt"))
+    if results:
+        state, beside = "empty" if journal.is_file() else "gone", results[0].relative_to(folder.path)
+        raise UserError(
+            f"{journal}: is {state}, and {beside} beside it is of a run; restore it from a copy, or begin a new run in "
+            "another folder"
+        )
+
+
 def with_copies(config: Config, folder: RunFolder) -> Config:
-    """The configuration of a run with the folder's copies of the user's files in the place of the originals."""
-    if folder.blocks.is_dir():
-        blocks = tuple(str(file) for file in sorted(folder.blocks.glob("*.py")))
-        config = config.model_copy(update={"space": config.space.model_copy(update={"user_blocks": blocks})})
+    """The configuration of a run with the folder's copies of the user's files in the place of the originals.
+
+    Only files that the configuration names are taken: any other in that folder is not the run's.
+    """
+    copies = ((folder.blocks / Path(given).name, given) for given in config.space.user_blocks)
+    blocks = tuple(str(copy) if copy.is_file() else given for copy, given in copies)
+    config = config.model_copy(update={"space": config.space.model_copy(update={"user_blocks": blocks})})
     if config.task.file is not None and (copy := folder.task / Path(config.task.file).name).is_file():
         config = config.model_copy(update={"task": config.task.model_copy(update={"file": str(copy)})})
     return config

@@ -11,9 +11,11 @@ from pathlib import Path
 from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
 from esr_ray.runs.folder import RunFolder, stored_config, with_copies
+from esr_ray.runs.history import History
 from esr_ray.runs.record import read_history
 from esr_ray.search.make import limits_of
 from esr_ray.search.ranking import view_of
+from esr_ray.user_source import read_source, source_digest
 
 _BLOCK = re.compile(r"[A-Za-z]\w*?_\d+_\d+_\d+")
 _LIST = re.compile(r"\[([^\[\]]*)\]\s*$")
@@ -28,7 +30,21 @@ def is_run(path: Path) -> bool:
 def run_experiment_config(path: Path) -> Config:
     """The configuration of a run, with the copies of the user's files in the place of the originals."""
     folder = RunFolder(path.absolute())
-    return with_copies(stored_config(folder), folder)
+    config = stored_config(folder)
+    if config.space.user_blocks or config.task.file is not None:
+        check_files(folder, read_history(folder.journal))
+    return with_copies(config, folder)
+
+
+def check_files(folder: RunFolder, history: History) -> None:
+    """Raise UserError if the run folder's copy of a user's file is not the one that the run began with."""
+    for place, digest in ((history.run and history.run.files) or {}).items():
+        copy = folder.path / place
+        if copy.is_file() and source_digest(read_source(copy, "the run's copy")) != digest:
+            raise UserError(
+                f"{copy}: is not the file that this run began with, so it is not run; bring that back, or begin a new "
+                "run with this one"
+            )
 
 
 def searched_networks(path: Path, best: int) -> list[tuple[str, ...]]:

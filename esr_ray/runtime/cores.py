@@ -8,11 +8,10 @@ another node does not.
 from __future__ import annotations
 
 import os
-import tempfile
 import time
-from pathlib import Path
 
 from esr_ray.durable import Held, lock
+from esr_ray.private import private_folder
 
 _held: list[Held] = []
 
@@ -30,8 +29,7 @@ def pin_to_free_core(patience_s: float = PATIENCE_S) -> int | None:
 
 
 def _try_cores() -> int | None:
-    folder = Path(tempfile.gettempdir()) / f"esr_ray-cores-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = private_folder("cores")
     for core in sorted(os.sched_getaffinity(0)):
         held = lock(folder / str(core))
         if held is not None:

@@ -42,7 +42,7 @@ from esr_ray.runs.events import (
     Said,
     Validated,
 )
-from esr_ray.runs.folder import FINAL, RunFolder, create, lock, sweep
+from esr_ray.runs.folder import FINAL, RunFolder, check_record, create, lock, sweep
 from esr_ray.runs.journal import Journal
 from esr_ray.runs.log import Log
 from esr_ray.runs.population import PopulationFiles
@@ -196,6 +196,7 @@ class Driver:
         self.folder.path.mkdir(parents=True, exist_ok=True)
         held = lock(self.folder, LOCK_PATIENCE_S)
         sweep(self.folder)
+        check_record(self.folder)
         if not self.folder.config.exists():
             self._write_config()
         return held
@@ -311,6 +312,7 @@ class Driver:
             },
             "pictures": checksum,
             "config": self.setup.config.model_dump(mode="json"),
+            "files": {file.place: file.digest for file in self.setup.files} or None,
         }
         history = record.history
         if history.run is not None and history.run.pictures != checksum:

@@ -10,14 +10,12 @@ H and W are even. The file is copied into the run folder and imported by path on
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
 from esr_ray.errors import UserError
 from esr_ray.space.block import Block, BlockType, register_block_type
 from esr_ray.space.layers import Cost
+from esr_ray.user_source import run_source
 
 
 def load_user_block(path: str | Path) -> BlockType:
@@ -26,9 +24,7 @@ def load_user_block(path: str | Path) -> BlockType:
     Raises UserError where the file is missing, does not import, or does not define what it must.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"space.user_blocks: {path} is not a file")
-    module = _import(path)
+    module = run_source(path, "space.user_blocks", f"esr_ray_user_block_{path.stem}")
     letter = getattr(module, "LETTER", None)
     if not (isinstance(letter, str) and len(letter) == 1 and letter.isascii() and letter.isupper()):
         raise UserError(f"{path}: must define LETTER, one capital letter A-Z (it is {letter!r})")
@@ -59,19 +55,3 @@ def load_user_block(path: str | Path) -> BlockType:
     block_type = BlockType(letter, illegal, cost=cost, module=module)
     register_block_type(block_type)
     return block_type
-
-
-def _import(path: Path) -> ModuleType:
-    name = f"esr_ray_user_block_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"{path}: is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    # MindSpore looks the source of graph code up by the module's name.
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise UserError(f"{path}: could not be imported: {type(error).__name__}: {error}") from error
-    return module

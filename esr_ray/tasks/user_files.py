@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from esr_ray.config.schema import Config
+from esr_ray.durable import write_atomically
 from esr_ray.errors import UserError
+from esr_ray.private import private_folder
 from esr_ray.space.user_block import load_user_block
 from esr_ray.tasks.user_task import load_user_task
+from esr_ray.user_source import read_source, source_digest
 
 Kind = Literal["block", "task"]
 
@@ -29,6 +30,11 @@ class UserFile:
     def place(self) -> str:
         """Where the run folder has its copy."""
         return f"{'blocks' if self.kind == 'block' else 'task'}/{self.name}"
+
+    @property
+    def digest(self) -> str:
+        """By which the text is known again."""
+        return source_digest(self.text)
 
 
 def load_paths(config: Config) -> None:
@@ -50,16 +56,14 @@ def read_files(config: Config) -> tuple[UserFile, ...]:
 
 
 def load_files(files: Sequence[UserFile]) -> None:
-    """Import them in this process, from a folder that is named by their text."""
+    """Import them in this process, from a private folder that is named by their text: graph code is read from there."""
     for file in files:
-        key = hashlib.sha256(file.text.encode()).hexdigest()[:16]
-        folder = Path(tempfile.gettempdir()) / f"esr_ray-{file.kind}-{key}"
-        folder.mkdir(exist_ok=True)
-        path = folder / file.name
-        if not path.is_file() or path.read_text(encoding="utf-8") != file.text:
-            path.write_text(file.text, encoding="utf-8")
+        path = private_folder("user", f"{file.kind}-{source_digest(file.text)[:16]}") / file.name
+        if not path.is_file() or path.read_bytes() != file.text.encode():
+            write_atomically(path, file.text.encode())
         (load_user_block if file.kind == "block" else load_user_task)(path)
 
 
 def _read(kind: Kind, path: str) -> UserFile:
-    return UserFile(kind, Path(path).name, Path(path).read_text(encoding="utf-8"))
+    key = "space.user_blocks" if kind == "block" else "task.file"
+    return UserFile(kind, Path(path).name, read_source(Path(path), key))

@@ -12,7 +12,6 @@ PSNR over R, G and B. The file is copied into the run folder and imported on eve
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from esr_ray.metrics import Score
 from esr_ray.randomness import generator
 from esr_ray.tasks.pixels import as_picture, as_rgb, completed
 from esr_ray.tasks.task import F32, U8, Baseline, Draw, Task
+from esr_ray.user_source import run_source
 
 TRIAL_SIDE = 24
 """Side of the picture that a file is tried on; a multiple of every scale."""
@@ -53,16 +53,7 @@ def load_user_task(path: str | Path) -> None:
     Raises UserError if the file is missing, does not import, or does not define what it must.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"task.file: {path} is not a file")
-    spec = importlib.util.spec_from_file_location(f"esr_ray_user_task_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise UserError(f"task.file: {path}: is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UserError(f"{path}: could not be imported: {type(error).__name__}: {error}") from error
+    module = run_source(path, "task.file", f"esr_ray_user_task_{path.stem}")
     name = getattr(module, "NAME", None)
     if not isinstance(name, str) or not name.strip():
         raise UserError(f"{path}: must define NAME, what the task is called (it is {name!r})")
