@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
+
+from esr_ray.signals import guard
 
 COMMANDS = {
     "search": ("esr_ray.search.__main__", "find the best network within a budget, and train it in full"),
@@ -20,6 +22,8 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that is named first; its exit status."""
+    if arguments is None:
+        guard()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help"):
         print("usage: esr-ray COMMAND …; each has --help\n")
@@ -33,6 +37,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     run: int = import_module(COMMANDS[given[0]][0]).main(given[1:])
     return run
+
+
+def _script(command: str) -> Callable[[], int]:
+    """What the script `esr-ray-COMMAND` calls."""
+
+    def run() -> int:
+        guard()
+        return main([command, *sys.argv[1:]])
+
+    return run
+
+
+search, train, evaluate = _script("search"), _script("train"), _script("evaluate")
+upscale, export, doctor = _script("upscale"), _script("export"), _script("doctor")
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from esr_ray import signals
 from esr_ray.errors import UserError
 from esr_ray.runs.folder import RunFolder
 from esr_ray.runs.record import read_history
@@ -22,15 +24,23 @@ if TYPE_CHECKING:
 
 
 def run_command(command: Callable[[], int]) -> int:
-    """A command's exit status: what the user can mend is one line and status 2, Ctrl-C is 130."""
+    """A command's exit status: what the user can mend is one line and status 2; a signal that asks it to stop gives 128
+    and the signal's number."""
     try:
-        return command()
+        with signals.listening():
+            return command()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _tell(f"error: {error}")
         return 2
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        _tell("interrupted")
+        return signals.status()
+
+
+def _tell(line: str) -> None:
+    # A terminal that is gone is told nothing.
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def make_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
@@ -79,11 +89,11 @@ def run_planned(planned: Planned, address: str | None, dry_run: bool, console: C
     # From elsewhere the user must be told where the results are.
     place = f"\nrun folder: {result.folder} on {result.host}" if remote else ""
     if not result.finished:
-        print(result.message + place, file=sys.stderr)
-        return 130
+        _tell(result.message + place)
+        return signals.status()
     if not remote:
         _print_report(planned, console)
-    print(result.message + place)
+    print_line(console, result.message + place)
     return 0
 
 

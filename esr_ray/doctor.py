@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    # Before the rest is imported, which takes a second.
+    from esr_ray.signals import guard
+
+    guard()
+
 import os
 import platform
 import sys
@@ -17,11 +23,12 @@ from rich.console import Console
 import esr_ray
 from esr_ray.command import make_parser, run_command
 from esr_ray.config.load import check_config
+from esr_ray.cores import usable_cores
 from esr_ray.errors import UserError
 from esr_ray.native.build import NOTE, instruction_sets
 from esr_ray.native.cpu import cpu_name
 from esr_ray.native.library import FOLDER, Library, NativeUnavailable, library_path, usable_instruction_sets
-from esr_ray.view import print_line
+from esr_ray.view import make_console, print_line
 
 EPILOG = """\
 exit status: 0 a search would run (with the native library or, slower, without it), 1 it would not, 130 stopped by
@@ -59,9 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _examine(address: str | None) -> int:
-    report = Report(Console())
+    report = Report(make_console())
     _say_versions(report)
-    report.say("cpu", f"{cpu_name()} ({platform.machine()}), {len(os.sched_getaffinity(0))} cores allowed")
+    report.say("cpu", f"{cpu_name()} ({platform.machine()}), {usable_cores()} cores allowed")
     report.say("native", *native_builds())
     target = _say_devices(report, address)
     if target == "CPU" or address is None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    # Before the rest is imported, which takes a second.
+    from esr_ray.signals import guard
+
+    guard()
+
 import argparse
 import os
 import sys
@@ -16,7 +22,7 @@ from esr_ray.config.reference_eval import EvalFile, check_scale, translate_eval
 from esr_ray.errors import UserError
 from esr_ray.inference.files import PictureSaver, prepare_file, write_file
 from esr_ray.tables import print_tables, to_json, to_markdown
-from esr_ray.view import print_line
+from esr_ray.view import make_console, print_line
 
 EPILOG = """\
 examples:
@@ -97,7 +103,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     results, task = found.results, found.task
     # First what cannot fail: it may have taken hours.
     if options.format == "table":
-        print_tables(results, task, Console())
+        print_tables(results, task, make_console())
     else:
         print(to_json(results, task) if options.format == "json" else to_markdown(results, task), end="", flush=True)
     if output is not None:

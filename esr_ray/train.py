@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    # Before the rest is imported, which takes a second.
+    from esr_ray.signals import guard
+
+    guard()
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -12,6 +18,7 @@ from rich.console import Console
 from esr_ray.api.planned import new_training, resumed
 from esr_ray.command import add_options, make_parser, print_warning, run_command, run_planned
 from esr_ray.errors import UserError
+from esr_ray.view import make_console
 
 EPILOG = """\
 examples:
@@ -31,7 +38,7 @@ exit status: 0 finished, 2 something you can mend (one line says what), 130 stop
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
     options = _parser().parse_args(arguments)
-    console = Console()
+    console = make_console()
     return run_command(lambda: _train(options, console))
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.live import Live
@@ -41,6 +44,38 @@ def watching(console: Console) -> Iterator[Callable[[Status], None]]:
             live.update(_panel(status))
 
         yield show
+
+
+class _Output:
+    """Standard output. Once nobody reads it any more, what is printed goes nowhere: a run does not end for that."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stdout, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return sys.stdout.write(text)
+        except OSError:
+            _to_nowhere()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _to_nowhere()
+
+
+def make_console() -> Console:
+    """The terminal, or whatever reads what is printed."""
+    return Console(file=cast(IO[str], _Output()))
+
+
+def _to_nowhere() -> None:
+    # The descriptor itself: what Python still has to write at its end goes there too.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 def _print_lines(console: Console, status: Status) -> None:

@@ -131,16 +131,24 @@ def test_a_search_on_native_kernels_says_so_in_its_records(
     ]
 
 
-def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_records(
+def test_a_run_that_is_asked_to_stop_resumes_to_the_same_records(
     uninterrupted: Path, home: Path, search: Callable[..., Command]
 ) -> None:
     folder = home / "interrupted"
     first = search("tiny.yml", "--set", "output.name=interrupted")
-    wait_for(lambda: len(of_kind(folder, "finished")) >= 3, first)
+    wait_for(lambda: len(of_kind(folder, "finished")) >= 2, first)
     # As a terminal does: to the whole foreground process group.
     os.killpg(first.process.pid, signal.SIGINT)
     assert first.wait() == 130
-    assert f"--resume {folder}" in first.output()
+    second = search("--resume", str(folder))
+    wait_for(lambda: len(of_kind(folder, "finished")) >= 4, second)
+    # As `kill` does.
+    second.process.send_signal(signal.SIGTERM)
+    assert second.wait() == 143
+    for command in (first, second):
+        *_, last = command.output().splitlines()
+        assert last == f"stopped; go on with --resume {folder}"
+        assert "***" not in command.output(), "no trace of Ray's"
     assert events(folder)[-1]["event"] == "closed"
     before = {one["job"] for one in of_kind(folder, "finished")}
     assert search("--resume", str(folder)).wait() == 0

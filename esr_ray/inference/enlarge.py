@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -12,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
+from esr_ray.cores import usable_cores
 from esr_ray.inference.bleeding import unbled_rows
 from esr_ray.inference.load import Loaded
 from esr_ray.inference.rows import BAND, Rows, collect, rows_of, streamed
@@ -67,7 +67,7 @@ def enlarging(
         # Each use of the network sees as far, in ever smaller pixels.
         rows = unbled_rows(rows, None if sight.reach is None else 2 * max(COLOURS, sight.reach))
     # MindSpore's operators have threads of their own.
-    threads = 1 if network.predictor.kernels == "plain" else workers or len(os.sched_getaffinity(0))
+    threads = 1 if network.predictor.kernels == "plain" else workers or usable_cores()
     pool = ThreadPoolExecutor(threads)
     try:
         for _ in range(times):

@@ -33,7 +33,9 @@ class History:
 
     `starts` counts the attempts at each job, `under_way` are jobs of which an attempt has not ended, `seconds` says
     where the time of each finished job went. Full trainings are by the network's label; `validated` is PSNR by step, of
-    the last training of a label. `is_live` says that events happen now, and are not told again.
+    the last training of a label.
+    `restarts` counts how often the driver was restarted since the last result. `is_live` says that events happen now,
+    and are not told again.
     """
 
     run: RunBegan | None = None
@@ -45,16 +47,20 @@ class History:
     trained: dict[str, TrainingEnded] = field(default_factory=dict)
     reported: dict[str, Reported] = field(default_factory=dict)
     validated: dict[str, dict[int, float]] = field(default_factory=dict)
+    restarts: int = 0
     is_live: bool = True
 
     def add(self, event: Event) -> None:
         """Take one event in. Raises ValueError where it cannot follow on those before."""
         self.state = fold(self.state, event)
+        if isinstance(event, Finished | Failed | Validated | TrainingEnded | Reported):
+            self.restarts = 0
         match event:
             case RunBegan():
                 self.run = event
             case Resumed():
                 self.closed = None
+                self.restarts = self.restarts + 1 if event.restarted else 0
             case Closed():
                 self.closed = event
             case Started(job=job):

@@ -14,6 +14,8 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from esr_ray import signals
+from esr_ray.cores import usable_cores
 from esr_ray.errors import UserError
 from esr_ray.runs.status import Status
 from esr_ray.runtime.driver import Driver, DriverSetup, Outcome
@@ -36,12 +38,21 @@ def connection(address: str | None) -> Iterator[None]:
     logging.getLogger("ray").setLevel(logging.ERROR)
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
-        if address is None:
-            # Cores that this process may use: Ray counts those of the machine.
-            ray.init(address="local", num_cpus=len(os.sched_getaffinity(0)), include_dashboard=False, **options)
-        else:
+        if address is not None:
             _check_answers(address)
-            ray.init(address=address, **options)
+        # Left in the middle, Ray ends this process by SIGABRT or leaves its own behind.
+        with signals.held():
+            if address is None:
+                # Cores that this process may use: Ray counts those of the machine.
+                ray.init(address="local", num_cpus=usable_cores(), include_dashboard=False, **options)
+            else:
+                ray.init(address=address, **options)
+    except SystemExit:
+        # What Ray's own handler of SIGTERM does while it starts.
+        raise signals.Interrupted("SIGTERM") from None
+    except KeyboardInterrupt:
+        ray.shutdown()
+        raise
     except Exception as error:
         # Of any class: Ray raises a plain Exception if its node takes too long to start.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -51,7 +62,8 @@ def connection(address: str | None) -> Iterator[None]:
     try:
         yield
     finally:
-        ray.shutdown()
+        with signals.held():
+            ray.shutdown()
 
 
 def _check_answers(address: str) -> None:
@@ -87,6 +99,9 @@ def follow(driver: Any, show: Callable[[Status], None]) -> Outcome:
     stopping = False
     while True:
         try:
+            if stopping:
+                # Again and again: one that is being restarted would not hear it.
+                driver.stop.remote()
             done, _ = ray.wait([running], timeout=POLL_S)
             status = _status(driver, shown)
             if status is not None:
@@ -98,7 +113,6 @@ def follow(driver: Any, show: Callable[[Status], None]) -> Outcome:
             if stopping:
                 raise
             stopping = True
-            driver.stop.remote()
 
 
 def _status(driver: Any, shown: Status) -> Status | None:

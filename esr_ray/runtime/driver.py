@@ -21,6 +21,7 @@ import ray
 import esr_ray
 from esr_ray.config.epochs import in_steps
 from esr_ray.config.schema import Config
+from esr_ray.cores import why_fewer
 from esr_ray.data.transfer import read_part
 from esr_ray.durable import Held, write_atomically
 from esr_ray.errors import UserError
@@ -64,6 +65,8 @@ from esr_ray.tasks.make import make_task, network_spec, space_of
 from esr_ray.tasks.pictures import cache_dir, open_pictures, plan_pictures, with_checksums
 from esr_ray.tasks.user_files import UserFile, load_files
 
+MAX_RESTARTS = 5
+"""So often Ray may restart a driver without a result in between."""
 LOCK_PATIENCE_S = 10.0
 """How long a driver waits for one that is dying to let go of the run folder."""
 
@@ -231,6 +234,8 @@ class Driver:
         placement = decide_placement(config.runtime, ray.cluster_resources(), self.restarted)
         check_same_devices(config.runtime, placement, None if history.run is None else history.run.hardware)
         record.tell(Said(placement.reason))
+        if not self.setup.nodes_may_join and (fewer := why_fewer()) is not None:
+            record.tell(Said(fewer))
         for note in check_trainers(config, placement.resource, self.setup.nodes_may_join, self.restarted):
             record.tell(Said(note))
         algorithm = None
@@ -315,6 +320,11 @@ class Driver:
             "files": {file.place: file.digest for file in self.setup.files} or None,
         }
         history = record.history
+        if self.restarted and history.restarts >= MAX_RESTARTS:
+            raise UserError(
+                f"the driver died {history.restarts + 1} times, and nothing was finished in between; see what kills it "
+                f"(memory?), then go on with --resume {self.folder.path}"
+            )
         if history.run is not None and history.run.pictures != checksum:
             raise UserError(
                 f"{self.folder.path}: the pictures are not those that this run began with; bring them back, or begin a "

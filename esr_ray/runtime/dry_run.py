@@ -11,6 +11,7 @@ import ray
 from rich.console import Console
 
 from esr_ray.config.schema import Config, EvolutionConfig
+from esr_ray.cores import why_fewer
 from esr_ray.errors import UserError
 from esr_ray.plan import Experiment
 from esr_ray.runtime.client import connection
@@ -53,6 +54,8 @@ def print_plan(experiment: Experiment, address: str | None, console: Console) ->
     with connection(address):
         placement = decide_placement(config.runtime, ray.cluster_resources())
         say(f"devices: {placement.reason}")
+        if address is None and (note := why_fewer()) is not None:
+            say(note)
         for note in check_trainers(config, placement.resource, nodes_may_join=address is not None):
             say(note)
         if experiment.pictures is None or experiment.reach is None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    # Before the rest is imported, which takes a second.
+    from esr_ray.signals import guard
+
+    guard()
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -18,6 +24,7 @@ from esr_ray.runs.searched import run_experiment_config
 from esr_ray.search.make import make_algorithm
 from esr_ray.tasks.make import space_of
 from esr_ray.tasks.user_files import load_paths
+from esr_ray.view import make_console
 
 EPILOG = """\
 examples:
@@ -39,7 +46,7 @@ implementation (Vega, MindSpore's model zoo) is accepted as it is, and what it m
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
     options = _parser().parse_args(arguments)
-    console = Console()
+    console = make_console()
     return run_command(lambda: _search(options, console))
 
 

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    # Before the rest is imported, which takes a second.
+    from esr_ray.signals import guard
+
+    guard()
+
 import argparse
 import os
 import sys
