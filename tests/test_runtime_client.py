@@ -1,5 +1,7 @@
 """The command's connection to Ray (searches themselves: test_runtime_ray.py)."""
 
+import os
+
 import pytest
 
 from esr_ray.errors import UserError
@@ -10,3 +12,42 @@ from esr_ray.runtime.client import connection
 def test_an_address_where_nothing_listens_is_an_error_that_names_it(address: str) -> None:
     with pytest.raises(UserError, match=f"--address {address}: no Ray cluster could be reached: "), connection(address):
         pass
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """What Ray was started with, and the token that its processes would inherit, at each start."""
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    calls = []
+    monkeypatch.setattr(
+        "ray.init", lambda **options: calls.append((options["address"], os.environ.get("RAY_AUTH_TOKEN")))
+    )
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    return calls
+
+
+def test_a_local_ray_has_a_token_of_its_own_that_no_file_holds(started, monkeypatch):
+    """Ray would write one into the user's home, readable by all, and could not start without a home."""
+    for _ in range(2):
+        with connection(None):
+            pass
+    (_, first), (_, second) = started
+    assert first == second
+    assert len(first) == 64
+    # A cluster has another one: the user's.
+    with connection("auto"):
+        pass
+    assert started[-1] == ("auto", None)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "mine")
+    for address in (None, "auto"):
+        with connection(address):
+            pass
+        assert started[-1][1] == "mine"
+
+
+def test_a_token_file_that_the_user_names_is_left_to_ray(started, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/secrets/ray")
+    with connection(None):
+        pass
+    assert started == [("local", None)]

@@ -9,6 +9,7 @@ import pytest
 
 from esr_ray.errors import UserError
 from esr_ray.private import private_folder
+from esr_ray.tasks.pictures import default_cache_dir
 from esr_ray.user_source import run_source
 
 
@@ -104,3 +105,27 @@ def test_temporary_files_that_cannot_be_written_are_told(temporary, monkeypatch)
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(temporary / "none"))
     with pytest.raises(UserError, match=r"cannot be made .*; set TMPDIR to a folder that can be written"):
         private_folder("cores")
+
+
+# Where decoded pictures are kept.
+
+
+@pytest.mark.parametrize("home", [None, "/proc/none", "file"])
+def test_without_a_home_pictures_are_kept_among_the_temporary_files(temporary, monkeypatch, home):
+    """A user without an entry in passwd, as containers have it, or a home that cannot be written in."""
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if home is None:
+        monkeypatch.delenv("HOME")
+        monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+    else:
+        (temporary / "file").touch()
+        monkeypatch.setenv("HOME", str(temporary / "file") if home == "file" else home)
+    assert default_cache_dir() == temporary / f"esr_ray-{os.getuid()}" / "cache"
+
+
+def test_with_a_home_they_are_kept_there(temporary, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(temporary))
+    assert default_cache_dir() == temporary / ".cache" / "esr_ray"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(temporary / "elsewhere"))
+    assert default_cache_dir() == temporary / "elsewhere" / "esr_ray"

@@ -14,7 +14,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from esr_ray.config.reference import is_reference, translate
+from esr_ray.config.reference import TRANSLATED, is_reference, translate
 from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
 
@@ -30,16 +30,25 @@ class Loaded:
 class _Loader(yaml.SafeLoader):
     """YAML 1.1 reads 1e-4 as text (it wants 1.0e-4); here it is the number that its writer meant.
 
-    A key that stands twice in a section is an error; PyYAML would take the last in silence.
+    A key that stands twice in a section is an error; PyYAML would take the last in silence. Where both have one value,
+    `repeated` has the error: a file of the reference (Vega 1.3) is such a one.
     """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.repeated: list[yaml.MarkedYAMLError] = []
 
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key.value, str) and key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
-            seen.add(key.value if isinstance(key.value, str) else None)
+        seen: dict[str, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key.value, str):
+                continue
+            if (first := seen.setdefault(key.value, value)) is not value:
+                error = yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
+                if (first.tag, first.value) != (value.tag, value.value) or not isinstance(value, yaml.ScalarNode):
+                    raise error
+                self.repeated.append(error)
         return node
 
 
@@ -55,12 +64,17 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Loaded:
 
     Raises UserError, one line a fault, each with the file, the key path, and what to do.
     """
-    content = read_yaml(path)
+    content, overrides = read_yaml(path), list(overrides)
     warnings: tuple[str, ...] = ()
     where = str(path)
     if is_reference(content):
-        content, warnings = translate(content, str(path))
-        where = f"{path} (translated from the reference's layout)"
+        content, warnings = translate(
+            content,
+            str(path),
+            lambda native, name: check_config(with_overrides(native, overrides), name),
+            has_test=any(one.strip().startswith("data.test.hr=") for one in overrides),
+        )
+        where += TRANSLATED
     return Loaded(check_config(with_overrides(content, overrides), where), warnings)
 
 
@@ -96,13 +110,23 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return _parse(text, str(path))
 
 
+def _load(text: str) -> Any:
+    loader = _Loader(text)
+    content = loader.get_single_data()
+    if loader.repeated and not (isinstance(content, dict) and is_reference(content)):
+        raise loader.repeated[0]
+    return content
+
+
 def _parse(text: str, where: str) -> dict[str, Any]:
     try:
-        content = yaml.load(text, _Loader)
+        content = _load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = " ".join(str(getattr(error, "problem", error)).split())
+        if "character '\\t'" in problem:
+            problem += "; a tab indents nothing in YAML, indent with spaces"
         raise UserError(f"{where}{place}: is not valid YAML: {problem}") from None
     except ValueError as error:
         # A date that no calendar has.
@@ -118,7 +142,7 @@ def _apply(content: dict[str, Any], override: str) -> None:
     if not equals or not all(keys):
         raise UserError(f"--set {override}: write KEY.PATH=VALUE, such as evolution.num_generation=3")
     try:
-        value = yaml.load(text, _Loader)
+        value = _load(text)
     except (yaml.YAMLError, ValueError):
         raise UserError(f"--set {override}: the value is not valid YAML") from None
     section = content

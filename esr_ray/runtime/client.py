@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from esr_ray.runtime.setup import worker_environment
 
 POLL_S = 0.5
 """How often the status is asked for."""
+_TOKEN = secrets.token_hex(32)
+"""One for all runs of this process: Ray reads it once."""
 PATIENCE_S = 10.0
 """How long to wait for a cluster's machine to answer at all."""
 
@@ -39,10 +42,12 @@ def connection(address: str | None) -> Iterator[None]:
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if address is not None:
+            _take_token_back()
             _check_answers(address)
         # Left in the middle, Ray ends this process by SIGABRT or leaves its own behind.
         with signals.held():
             if address is None:
+                _bring_token()
                 # Cores that this process may use: Ray counts those of the machine.
                 ray.init(address="local", num_cpus=usable_cores(), include_dashboard=False, **options)
             else:
@@ -64,6 +69,21 @@ def connection(address: str | None) -> Iterator[None]:
     finally:
         with signals.held():
             ray.shutdown()
+
+
+def _bring_token() -> None:
+    """A token for Ray on this machine alone, which its processes inherit.
+
+    Ray would write one into the user's home, readable by all, and could not start without a home.
+    """
+    if not any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+        os.environ["RAY_AUTH_TOKEN"] = _TOKEN
+
+
+def _take_token_back() -> None:
+    """A cluster has a token of its own, which the user brings."""
+    if os.environ.get("RAY_AUTH_TOKEN") == _TOKEN:
+        del os.environ["RAY_AUTH_TOKEN"]
 
 
 def _check_answers(address: str) -> None:

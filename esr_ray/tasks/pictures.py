@@ -11,6 +11,7 @@ from esr_ray.data.crops import PicturePair, check_border, large_enough, validati
 from esr_ray.data.layouts import read_set
 from esr_ray.data.sets import PictureSets, resolve_sets
 from esr_ray.data.store import Store, StoreSpec, open_store, store_checksum, store_spec
+from esr_ray.private import private_folder
 from esr_ray.tasks.make import make_task
 
 _SHARED = (
@@ -137,6 +138,14 @@ def _cache_dir(given: str | None) -> Path:
 
 
 def default_cache_dir() -> Path:
-    """Where they are kept without `runtime.cache_dir`."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "esr_ray"
+    """Where they are kept without `runtime.cache_dir`: below the user's home, or, where there is none that can be
+    written in (as in many containers), among the temporary files."""
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "esr_ray"
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except (OSError, RuntimeError):
+        # RuntimeError: a user without an entry in passwd, and without HOME.
+        pass
+    return private_folder("cache")
