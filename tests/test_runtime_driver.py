@@ -22,7 +22,9 @@ def drive(case, monkeypatch):
     # Which devices train in full is not looked at here.
     monkeypatch.setattr("esr_ray.runtime.driver.check_trainers", lambda *arguments: ())
 
-    def run(resume=True, search=False, notes=()):
+    def run(resume=True, search=False, notes=(), restarted=False):
+        context.was_current_actor_reconstructed = restarted
+
         def stopped(driver, run, algorithm):
             raise KeyError("the search begins")
 
@@ -116,3 +118,23 @@ def test_what_is_left_out_is_in_the_log_of_the_run(case, drive):
     note = "3 of 12 trained networks are not in the changed space: left out"
     drive(search=True, notes=(note,))
     assert note in folder.log.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("deaths", [4, 5, 9])
+def test_a_driver_that_dies_again_and_again_is_not_restarted_for_ever(case, drive, deaths):
+    folder = case.run_folder()
+    drive(search=True)
+    with Journal(folder.journal) as journal:
+        record = Record(journal)
+        for _ in range(deaths):
+            record.append(Resumed(True))
+    if deaths < 5:
+        drive(search=True, restarted=True)
+        return
+    outcome = drive(restarted=True)
+    assert outcome.kind == "error"
+    assert f"the driver died {deaths + 1} times, and nothing was finished in between" in outcome.message
+    assert f"go on with --resume {folder.path}" in outcome.message
+    # As the message says: by hand it goes on, and begins to count anew.
+    drive(search=True)
+    drive(search=True, restarted=True)
