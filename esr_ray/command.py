@@ -12,6 +12,7 @@ from rich.console import Console
 
 from esr_ray import signals
 from esr_ray.errors import UserError
+from esr_ray.printable import printable
 from esr_ray.runs.folder import RunFolder
 from esr_ray.runs.record import read_history
 from esr_ray.runs.result import report_rows
@@ -40,7 +41,7 @@ def run_command(command: Callable[[], int]) -> int:
 def _tell(line: str) -> None:
     # A terminal that is gone is told nothing.
     with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def make_parser(command: str, description: str, epilog: str) -> argparse.ArgumentParser:
@@ -73,7 +74,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def print_warning(warning: str) -> None:
     """What is said of a configuration and stops nothing."""
-    print(f"warning: {warning}", file=sys.stderr)
+    print(printable(f"warning: {warning}"), file=sys.stderr)
 
 
 def run_planned(planned: Planned, address: str | None, dry_run: bool, console: Console) -> int:

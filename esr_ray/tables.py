@@ -12,6 +12,7 @@ from rich.text import Text
 from esr_ray.inference.result import Evaluated
 from esr_ray.metrics import FIGURES
 from esr_ray.plain_json import to_plain_json
+from esr_ray.printable import printable
 from esr_ray.tasks.task import Task
 
 
@@ -52,7 +53,7 @@ def print_tables(results: Sequence[Evaluated], task: Task, console: Console) -> 
         for column in ("network", "parameters", "mult-adds", "latency", "memory", "kernels"):
             size.add_column(column, justify="left" if column in ("network", "kernels") else "right")
         for one in networks:
-            size.add_row(*(Text(cell) for cell in (*_row(one)[:5], one.kernels)))
+            size.add_row(*(Text(printable(cell)) for cell in (*_row(one)[:5], one.kernels)))
         console.print(size)
     for index, part in enumerate(results[0].sets):
         table = Table(title=f"{part.name} ({len(part.pictures)} pictures), {protocol(task)}")
@@ -62,7 +63,7 @@ def print_tables(results: Sequence[Evaluated], task: Task, console: Console) -> 
         for one in results:
             mean = one.sets[index].mean
             table.add_row(
-                Text(one.name),
+                Text(printable(one.name)),
                 f"{mean.psnr_y:.2f}",
                 f"{mean.ssim_y:.4f}",
                 f"{mean.psnr_rgb:.2f}",

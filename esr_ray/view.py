@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from esr_ray.metrics import FIGURES
+from esr_ray.printable import printable
 from esr_ray.runs.status import Status
 
 FRONT_ROWS = 8
@@ -85,7 +86,7 @@ def _print_lines(console: Console, status: Status) -> None:
 
 def print_line(console: Console, line: str) -> None:
     """A line as it is: not broken to the terminal's width, and no [bold] or :smile: of a path taken for markup."""
-    console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console.print(printable(line), highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def _panel(status: Status) -> Table:

@@ -1,15 +1,20 @@
 """Networks as files: MindSpore's checkpoints, and plain files that are read without it."""
 
+import json
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 from test_evaluate_command import SPEC, make_checkpoint
 
 import esr_ray
 from esr_ray.errors import UserError
 from esr_ray.inference.find import find_networks
+from esr_ray.inference.load import load_network
+from esr_ray.inference.predictor import choose_predictor
 from esr_ray.networks.checkpoint import PLAIN, card_of, load_checkpoint, plain_bytes
 from esr_ray.packaged import packaged_path
 
@@ -84,3 +89,40 @@ def test_reading_it_imports_no_mindspore(tmp_path, trained):
         "network.upscale(np.zeros((8, 8, 3), np.uint8)); sys.exit('mindspore' in sys.modules or 'ray' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# What strangers send.
+
+SOUND = {"arch": ["S_2_4_8"], "base_channels": 8, "scale": 2, "global_skip": "nearest", "task": ""}
+HOSTILE = [
+    *({"arch": arch} for arch in ("S_2_4_8", None, [1], [], ["Q_1_1_1"], ["S_1_4_" + "9" * 400], ["S_9999_4_8"])),
+    {"arch": ["S_256_9999_9999"] * 1000},
+    {"arch": ["S_2_4_8"] * 1001},
+    *({"base_channels": number} for number in (4096, 10**9, -1, True, 8.0, "8", None)),
+    *({"scale": number} for number in (1000, 0, "2", None)),
+    *({"global_skip": skip} for skip in ("x", None)),
+    *({"in_channels": 0}, {"in_channels": 2}, {"out_channels": 10**6}),
+    *({"task": task} for task in (5, "{", "[]", "null", '"x"', '{"name":"nothing"}', '{"scale":7}', "[" * 100_000)),
+    {"task": '{"name":"user","file":"x.py"}'},
+    {"more": 1},
+]
+TEXTS = [*(json.dumps(SOUND | one) for one in HOSTILE), "", "[]", "null", "{}", "NaN", "[" * 100_000, '{"arch":' * 2000]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=[text[:50] for text in TEXTS])
+def test_a_description_that_is_none_is_one_line_before_it_takes_memory(tmp_path, text):
+    path = tmp_path / "network.safetensors"
+    path.write_bytes(save({"sfe1.weight": np.zeros((8, 3, 3, 3), np.float32)}, {"esr_ray.network": text}))
+    make = choose_predictor("auto", "CPU")
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError) as caught:
+            load_network(path, make)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 100e6
+    told = str(caught.value)
+    assert told.startswith(f"{path}: ")
+    assert "\n" not in told
+    assert len(told) < len(str(path)) + 800

@@ -1,7 +1,9 @@
 """Networks are taken from run folders and from the reference's arch.txt, the best in fitness."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from esr_ray.config.load import check_config
@@ -100,6 +102,65 @@ def test_the_references_file(tmp_path, of_folder):
     given = tmp_path if of_folder else path
     assert searched_networks(given, 1) == [("S_4_16_24", "G_4_16_24")]
     assert searched_networks(given, 9) == [("S_4_16_24", "G_4_16_24"), ("S_8_16_16",), ("G_8_16_24", "C_8_16_16")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "['G_8_16_24', 'C_8_16_16']\n",
+        "['G_8_16_24',\n 'C_8_16_16']\n",
+        "[G_8_16_24, C_8_16_16]",
+        "\"['G_8_16_24', 'C_8_16_16']\"\n",
+        "  ['G_8_16_24', 'C_8_16_16']  \n\n",
+    ],
+)
+def test_a_network_as_the_references_documentation_prints_it(tmp_path, text):
+    path = tmp_path / "net.txt"
+    path.write_text(text)
+    assert searched_networks(path, 9) == [("G_8_16_24", "C_8_16_16")]
+
+
+def test_networks_without_a_fitness_come_in_their_order_after_those_that_have_one(tmp_path):
+    path = tmp_path / "arch.txt"
+    path.write_text("['S_1_4_4']\n['C_1_4_8']\n30.5,1,2,\"['G_2_4_8']\"\n")
+    assert searched_networks(path, 9) == [("G_2_4_8",), ("S_1_4_4",), ("C_1_4_8",)]
+
+
+@pytest.mark.parametrize("of_folder", [False, True])
+@pytest.mark.parametrize("with_text", [False, True])
+def test_a_file_of_numpy_is_named_and_never_unpickled(tmp_path, of_folder, with_text):
+    """Its array is of objects here, whose unpickling would write a file."""
+    path = tmp_path / "selected_arch.npy"
+    written = tmp_path / "unpickled"
+    np.save(path, np.array([Unpickled(str(written))], dtype=object), allow_pickle=True)
+    if with_text:
+        (tmp_path / "arch.txt").write_text(REFERENCE)
+    if with_text and of_folder:
+        assert len(searched_networks(tmp_path, 9)) == 3
+    else:
+        with pytest.raises(UserError, match=r"selected_arch\.npy: is an array of the reference's genes") as told:
+            searched_networks(tmp_path if of_folder else path, 9)
+        instead = f"give {tmp_path / 'arch.txt'}," if with_text else "give the arch.txt that the same search wrote"
+        assert instead in str(told.value)
+    assert not written.exists()
+
+
+def test_a_file_of_numpy_is_known_by_what_it_begins_with(tmp_path):
+    path = tmp_path / "arch.txt"
+    with path.open("wb") as file:
+        np.save(file, np.zeros((4, 20, 2), int))
+    with pytest.raises(UserError, match="is an array of the reference's genes"):
+        searched_networks(path, 1)
+
+
+class Unpickled:
+    """An object whose unpickling makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (Path(self.path),))
 
 
 @pytest.mark.parametrize(

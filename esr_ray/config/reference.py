@@ -6,11 +6,18 @@ means anyway, or named in a warning. For that, what was read is recorded, and th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from esr_ray.config.reference_refs import ReferenceFile, dotted, key_path, read_leaves, warn_if_other
+from esr_ray.config.reference_checks import AUGMENTATION, BORDER, check_refused, check_repeated, check_said
+from esr_ray.config.reference_file import ReferenceFile, key_path, open_file, warn_if_other
+from esr_ray.config.reference_general import check_quota, translate_general
+from esr_ray.config.reference_refs import dotted
 from esr_ray.config.reference_sets import check_set, same_folder, translate_sets
+from esr_ray.errors import UserError
+
+TRANSLATED = " (translated from the reference's layout)"
+"""What messages of the schema add to the file's name, since they name our keys."""
 
 PAPER_LOOP: dict[str, Any] = {"schedule": "generational", "promotion": None, "race": None, "predictor": None}
 """Keys of `evolution` with which a search is the paper's loop, with nothing of what is ours."""
@@ -30,6 +37,13 @@ _THEIR_SECTIONS = ("nas", "general", "fully_train")
 
 # What the type of a step is to us: our step. Without a type, its name says it.
 _STEPS = {"SearchPipeStep": "search", "TrainPipeStep": "full_training", "BenchmarkPipeStep": "benchmarks"}
+# Older names of these, and trainings on several devices, as ours always is.
+_OTHER_STEPS = {
+    "NasPipeStep": "search",
+    "FullyTrainPipeStep": "full_training",
+    "HorovodTrainStep": "full_training",
+    "HcclTrainStep": "full_training",
+}
 _STEP_NAMES = {"nas": "search", "fully_train": "full_training", "benchmark": "benchmarks"}
 
 # The search's own keys: (theirs, ours, kind, default). None: the reference has no default, and the key must be there.
@@ -52,59 +66,18 @@ _PROBABILITIES = ("type_prob", "conv_prob", "growth_prob")
 _RELEASE = {"crop": 64, "batch_size": 16, "learning_rate": 1e-4, "gamma": 0.5}
 _RELEASE_MILESTONES = {"search": [100, 200], "full_training": [8000, 12000, 13500, 14500]}
 
-# Values that must be these, since ours has nothing else; a file that wants another cannot be served.
-_REFUSED: dict[str, dict[str, tuple[Any, ...]]] = {
-    "search": {
-        "search_space.type": ("SearchSpace",),
-        "search_space.modules": (["esrbody"],),
-        "search_space.esrbody.type": ("ESRN",),
-        "search_algorithm.type": ("ESRSearch",),
-        "search_algorithm.codec": ("ESRCodec",),
-    },
-    "training": {
-        "trainer.type": ("Trainer",),
-        "trainer.with_train": (True,),
-        "trainer.optimizer.type": ("Adam",),
-        "trainer.lr_scheduler.type": ("MultiStepLR",),
-        "trainer.loss.type": ("L1Loss",),
-        "trainer.metric.type": ("PSNR",),
-    },
-}
-# Values whose others change nothing in ours, which is said: (the values we mean, what ours does).
-_SAID: dict[str, dict[str, tuple[tuple[Any, ...], str]]] = {
-    "general": {
-        "parallel_search": (
-            (True,),
-            "candidates are always trained in parallel, on all devices; see runtime.evaluators",
-        ),
-        "parallel_fully_train": ((True,), "the full training uses all devices; see runtime.trainers"),
-    },
-    "training": {
-        "trainer.callbacks": (("ESRTrainerCallback", ["ESRTrainerCallback"]), "there are no callbacks"),
-        "trainer.metric.params.max_rgb": ((255,), "PSNR is always that of 8-bit pictures"),
-        "dataset.train.fixed_size": ((True,), "training is always on crops of one size"),
-    },
-    "evaluator": {
-        "evaluator.type": (("Evaluator",), "networks are always evaluated in the same way"),
-        "evaluator.host_evaluator.type": (("HostEvaluator",), "networks are always evaluated in the same way"),
-        "evaluator.host_evaluator.metric.type": (("PSNR",), "PSNR on Y, PSNR on RGB and SSIM are always reported"),
-        "evaluator.host_evaluator.metric.params.max_rgb": ((255,), "PSNR is always that of 8-bit pictures"),
-    },
-}
-_AUGMENTATION = {
-    "hflip": "ours always flips, with p = 0.5",
-    "vflip": "ours always flips, with p = 0.5",
-    "rot90": "ours always transposes, with p = 0.5",
-    "shuffle": "ours always draws crops at random",
-}
+_NETWORKS = "ignored: steps take networks from the run folder, and full_training trains the search's best"
 # Keys whose warning can say more than that there is no counterpart.
 _IGNORED = {
-    "models_folder": "ignored: steps take networks from the run folder, and full_training trains the search's best",
+    "models_folder": _NETWORKS,
+    "esr_models_file": _NETWORKS,
+    "arch_file": _NETWORKS,
+    "model_desc_file": _NETWORKS,
+    "num_workers": "ignored: pictures are decoded once, and read from memory",
     "ref": "ignored: a ref is followed on direct children of a step only",
     "cuda": "ignored: runtime.resource and runtime.target choose the device",
 }
 
-_BORDER = "scores leave out a border of as many pixels as the scale"
 _RELEASE_SAYS = "as in the release's file"
 
 
@@ -119,15 +92,21 @@ def is_reference(content: Mapping[str, Any]) -> bool:
     return any(isinstance(content.get(name), Mapping) or name in named for name in _THEIR_SECTIONS)
 
 
-def translate(content: dict[str, Any], where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+def translate(
+    content: dict[str, Any],
+    where: str,
+    check: Callable[[dict[str, Any], str], object] | None = None,
+    has_test: bool = False,
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return a file of the reference's layout in ours, still to be checked by the schema, and what to tell its user.
 
-    `where` is the file that messages name. Raises UserError, with the key path and what to do, where the file asks for
-    something that ours does not have, where a ref or a step leads nowhere, where a value has the wrong type, or where
-    no test set can be found.
+    `where` is the file that messages name. Raises UserError, a line for each fault, with the key path and what to do,
+    where the file asks for something that ours does not have, where a ref or a step leads nowhere, where a value has
+    the wrong type, or where no test set can be found. Where there is such a fault, what `check` says of the rest (the
+    content, and the name to give it) is told with it. `has_test` says that a test set is given elsewhere.
     """
-    leaves = read_leaves(content, where)
-    file = ReferenceFile(where, leaves, {leaf.origin: None for leaf in leaves.values()})
+    file = open_file(content, where)
+    check_quota(file)
     steps = _pipeline(file)
     nas, benchmarks = steps["search"][0], steps["benchmarks"]
     native: dict[str, Any] = {
@@ -135,60 +114,102 @@ def translate(content: dict[str, Any], where: str) -> tuple[dict[str, Any], tupl
         **_search(file, nas),
     }
     scale = native["task"]["scale"]
-    native |= translate_sets(file, nas, benchmarks, scale)
+    native |= translate_sets(file, nas, benchmarks, scale, has_test)
     native["fast_training"] = _training(file, nas, "search", scale)
     native["seed"] = file.get((nas, "trainer", "seed"), "int", 0)
     for full in steps["full_training"]:
         _same_data(file, full, nas, scale)
         native["full_training"] = _training(file, full, "full_training", scale)
-        warn_if_other(file, (full, "trainer", "seed"), native["seed"], "a run has one seed")
-        for key in ("trainer.node_num", "trainer.range.node_num"):
-            warn_if_other(
-                file, key_path(full, key), native["space"]["node_num"], "networks are as the search found them"
-            )
-    for step in (*steps["full_training"], *benchmarks):
-        _check_said(file, step, "evaluator")
-        warn_if_other(file, key_path(step, "evaluator.host_evaluator.metric.params.scale"), scale, _BORDER)
-    _check_said(file, "general", "general")
+    for step in (nas, *steps["full_training"], *benchmarks):
+        check_repeated(file, step, nas, native)
+    native |= translate_general(file)
+    _check_misplaced(file)
     _set_aside(file, steps)
+    if file.faults:
+        raise UserError("\n".join((*file.faults, *_further_faults(native, where, check))))
     return native, (*_defaults(file), *file.warnings, *_unread(file))
 
 
+def _further_faults(
+    native: dict[str, Any], where: str, check: Callable[[dict[str, Any], str], object] | None
+) -> list[str]:
+    """What the schema says of the values that are not at fault already."""
+    name = f"{where}{TRANSLATED}"
+    sections = {key: _given(value) if isinstance(value, dict) else value for key, value in native.items()}
+    # What is said of a whole section compares its keys, and one that is at fault is not there.
+    partial = {key for key, value in sections.items() if value != native[key] or not value}
+    try:
+        if check is not None:
+            check({key: value for key, value in sections.items() if value is not None}, name)
+    except UserError as error:
+        told = {line: line.removeprefix(f"{name}: ").partition(": ") for line in str(error).splitlines()}
+        return [
+            line for line, (key, _, text) in told.items() if key not in partial and not text.startswith("is missing")
+        ]
+    return []
+
+
+def _given(section: dict[str, Any]) -> dict[str, Any]:
+    """The section without the values that are at fault."""
+    return {
+        key: _given(value) if isinstance(value, dict) else value
+        for key, value in section.items()
+        if value is not None or key in PAPER_LOOP
+    }
+
+
 def _pipeline(file: ReferenceFile) -> dict[str, list[str]]:
-    """The steps that run, under the names of ours, in our order."""
-    named = file.take(("pipeline",), "strs")
-    if not named:
-        raise file.fault(("pipeline",), "is missing; give the steps that run, such as [nas, fully_train]")
+    """The steps that run, under the names of ours, in our order. Raises UserError where none of them is a search."""
+    before = len(file.faults)
+    named = file.take(("pipeline",), "strs") or []
+    if not named and len(file.faults) == before:
+        file.fault(("pipeline",), "is missing; give the steps that run, such as [nas, fully_train]")
     steps: dict[str, list[str]] = {"search": [], "full_training": [], "benchmarks": []}
+    unknown = not named
     for name in named:
         if not any(path[0] == name and len(path) > 1 for path in file.leaves):
-            raise file.fault(("pipeline",), f"names {name}, but the file has no section {name}; add it or take it out")
-        path = (name, "pipe_step", "type")
-        kind = file.take(path, "str")
-        known_name = "benchmark" if name.startswith("benchmark_") else name
-        step = _STEPS.get(kind) if kind else _STEP_NAMES.get(known_name)
-        if step is None:
-            raise file.fault(path, f"{kind or 'is missing'}; ours has {', '.join(_STEPS)}")
-        steps[step].append(name)
-    if not steps["search"]:
-        raise file.fault(
-            ("pipeline",),
-            f"{named} has no step nas, which `search` needs for now; add nas (SearchPipeStep) and its section",
-        )
+            file.fault(("pipeline",), f"names {name}, but the file has no section {name}; add it or take it out")
+            unknown = True
+        elif (step := _step(file, name)) is not None:
+            steps[step].append(name)
+        else:
+            unknown = True
     for step in ("search", "full_training"):
         if len(steps[step]) > 1:
-            raise file.fault(
-                ("pipeline",), f"{' and '.join(steps[step])} are both {step}; a run has one, remove the other"
+            file.fault(
+                ("pipeline",),
+                f"{' and '.join(steps[step])} are both {step}; a run has one, remove the other, and run it from a file "
+                "of its own",
             )
-    if steps["benchmarks"] and not steps["full_training"]:
-        raise file.fault(
+    if steps["benchmarks"] and not steps["full_training"] and not unknown:
+        file.fault(
             ("pipeline",),
             f"{steps['benchmarks'][0]} needs a fully trained network; put fully_train before it, or remove it",
         )
+    if not steps["search"]:
+        if not unknown:
+            file.fault(
+                ("pipeline",),
+                f"{named} has no step nas, which `search` needs for now; add nas (SearchPipeStep) and its section",
+            )
+        file.raise_faults()
     ordered = [name for names in steps.values() for name in names]
     if ordered != named:
         file.warn(("pipeline",), f"{named} runs in the order {ordered}")
     return steps
+
+
+def _step(file: ReferenceFile, name: str) -> str | None:
+    """What a step of the pipeline is to us. Where its type is at fault, its name may still say what it was to be."""
+    path = (name, "pipe_step", "type")
+    kind = file.take(path, "str")
+    by_name = _STEP_NAMES.get("benchmark" if name.startswith("benchmark_") else name)
+    step = (_STEPS | _OTHER_STEPS).get(kind) if kind else by_name
+    if step is None:
+        file.fault(path, f"{kind or 'is missing'}; ours has {', '.join(_STEPS)}")
+        # Told as what it seems to be, so that its other faults are told too.
+        return by_name or ("search" if file.has((name, "search_space")) else None)
+    return step
 
 
 def _search(file: ReferenceFile, nas: str) -> dict[str, Any]:
@@ -208,11 +229,13 @@ def _search(file: ReferenceFile, nas: str) -> dict[str, Any]:
         weights = file.take(key_path(nas, f"search_space.esrbody.{name}"), "floats")
         if weights is not None:
             native["space"][name] = weights
-    _check_refused(file, nas, "search")
+    check_refused(file, nas, "search")
     budget = key_path(nas, "search_algorithm.range")
     least, most = native["space"]["min_params"], native["space"]["max_params"]
+    if least is None or most is None:
+        return native
     if least > most:
-        raise file.fault((*budget, "min_params"), f"{least} is greater than max_params, {most}; give both")
+        file.fault((*budget, "min_params"), f"{least} is greater than max_params, {most}; give both")
     file.warn(
         budget,
         f"the budget of {least:,}-{most:,} parameters now means all weights and biases; the reference counts weights "
@@ -224,11 +247,11 @@ def _search(file: ReferenceFile, nas: str) -> dict[str, Any]:
 
 def _training(file: ReferenceFile, step: str, ours: str, scale: int) -> dict[str, Any]:
     """Section fast_training or full_training."""
-    _check_refused(file, step, "training")
-    _check_said(file, step, "training")
-    for key in ("trainer.scale", "trainer.metric.params.scale"):
-        warn_if_other(file, key_path(step, key), scale, _BORDER)
-    for key, does in _AUGMENTATION.items():
+    check_refused(file, step, "training")
+    check_said(file, step, "training")
+    for key in ("trainer.scale", "trainer.metric.params.scale", "trainer.metric.params.crop_border"):
+        warn_if_other(file, key_path(step, key), scale, BORDER)
+    for key, does in AUGMENTATION.items():
         value = file.take(path := key_path(step, f"dataset.train.{key}"), "bool")
         if value is False or (value is None and ours == "search"):
             file.warn(path, f"{'false' if value is False else 'not in the file, which there means false'}; {does}")
@@ -240,8 +263,8 @@ def _training(file: ReferenceFile, step: str, ours: str, scale: int) -> dict[str
     schedule = (*trainer, "lr_scheduler", "params")
     milestones = file.get((*schedule, "milestones"), "ints", _RELEASE_MILESTONES[ours], _RELEASE_SAYS)
     gamma = file.get((*schedule, "gamma"), "float", _RELEASE["gamma"], _RELEASE_SAYS)
-    if batch_size < 1:
-        raise file.fault((*train, "batch_size"), f"must be 1 or more, got {batch_size}")
+    if batch_size is not None and batch_size < 1:
+        file.fault((*train, "batch_size"), f"must be 1 or more, got {batch_size}")
     return {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -257,11 +280,12 @@ def _same_data(file: ReferenceFile, full: str, nas: str, scale: int) -> None:
         file.warn((full, "dataset"), f"is missing, {nas}.dataset is used")
         found = {path[1:]: leaf for path, leaf in file.leaves.items() if path[:2] == (nas, "dataset")}
         file.leaves.update({(full, *tail): leaf for tail, leaf in found.items()})
-    for key in ("root_HR", "root_LR"):
+    # Where the search's folder is missing, that was told.
+    for key in ("root_HR", "root_LR") if file.take((nas, "dataset", "train", "root_HR"), None) else ():
         path = (full, "dataset", "train", key)
         theirs, value = file.take((nas, *path[1:]), "str"), file.take(path, "str")
         if value is not None and (theirs is None or not same_folder(value, theirs)):
-            raise file.fault(path, f"{nas} trains on {theirs}; ours has one training set, write ref: {nas}.dataset")
+            file.fault(path, f"{nas} trains on {theirs}; ours has one training set, write ref: {nas}.dataset")
     check_set(file, full, "train", scale)
     # A dataset may be written out a second time; what differs stays unread, and is reported.
     for again in [again for again in file.leaves if again[:3] == (full, "dataset", "test")]:
@@ -270,25 +294,29 @@ def _same_data(file: ReferenceFile, full: str, nas: str, scale: int) -> None:
             file.take(again, None)
 
 
-def _check_refused(file: ReferenceFile, step: str, table: str) -> None:
-    for key, allowed in _REFUSED[table].items():
-        value = file.take(path := key_path(step, key), None)
-        if value is not None and value not in allowed:
-            raise file.fault(path, f"ours has no {value!r}, only {' or '.join(map(repr, allowed))}; change it")
-
-
-def _check_said(file: ReferenceFile, step: str, table: str) -> None:
-    for key, (meant, does) in _SAID[table].items():
-        value = file.take(path := key_path(step, key), None)
-        if value is not None and value not in meant:
-            file.warn(path, f"{value!r} is ignored: {does}")
+def _check_misplaced(file: ReferenceFile) -> None:
+    """A default is for a value that is not given; one that is given elsewhere than it is read would be lost."""
+    for path in [path for paths in file.defaults.values() for path in paths]:
+        for other in file.unread:
+            if (
+                other[0] == path[0]
+                and other[-1] == path[-1]
+                and other[1:3] not in (("dataset", "test"), ("dataset", "val"))
+            ):
+                file.fault(other, f"is not read here; write it as {dotted(path)}")
 
 
 def _set_aside(file: ReferenceFile, steps: dict[str, list[str]]) -> None:
     """Sections that no step of the pipeline is named for: said once, not a key at a time."""
     run = {"general", *(name for names in steps.values() for name in names)}
     for name in dict.fromkeys(path[0] for path in file.unread if len(path) > 1 and path[0] not in run):
-        file.warnings.append(f"{name}: the pipeline does not name it; ignored, but for what other steps take from it")
+        overlay = name == "benchmark" and (name, "pipeline") in file.unread
+        what = (
+            "the reference runs it in the place of the pipeline where --startup says so"
+            if overlay
+            else "the pipeline does not name it"
+        )
+        file.warnings.append(f"{name}: {what}; ignored, but for what other steps take from it")
         for path in [path for path in file.unread if path[0] == name]:
             del file.unread[path]
 
@@ -296,7 +324,11 @@ def _set_aside(file: ReferenceFile, steps: dict[str, list[str]]) -> None:
 def _defaults(file: ReferenceFile) -> list[str]:
     if not file.defaults:
         return []
-    return ["not in the file: " + "; ".join(f"{', '.join(keys)} ({source})" for source, keys in file.defaults.items())]
+    said = {
+        source: ", ".join(f"{dotted(path)} = {of}" for path, of in paths.items())
+        for source, paths in file.defaults.items()
+    }
+    return ["not in the file: " + "; ".join(f"{keys} ({source})" for source, keys in said.items())]
 
 
 def _unread(file: ReferenceFile) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from esr_ray.config.load import read_yaml
-from esr_ray.config.reference_refs import ReferenceFile, read_leaves
+from esr_ray.config.reference_file import open_file
 from esr_ray.errors import UserError
 
 
@@ -25,28 +25,33 @@ class EvalFile:
 
 
 def translate_eval(path: str) -> EvalFile:
-    """Read an eval.yml: a pipeline of one step, which trains nothing. Raises UserError for another kind of file.
+    """Read an eval.yml: a pipeline of one step, which trains nothing.
+
+    Raises UserError for another kind of file, a line for each fault.
 
     Everything else that it says is named in a warning: networks are always measured in the same way here.
     """
-    leaves = read_leaves(read_yaml(path), path)
-    file = ReferenceFile(path, leaves, {leaf.origin: None for leaf in leaves.values()})
+    file = open_file(read_yaml(path), path)
     steps = file.take(("pipeline",), "strs")
     if not steps or len(steps) != 1:
-        raise file.fault(("pipeline",), "must name the one step that evaluates, such as [eval]")
+        if not file.faults:
+            file.fault(("pipeline",), "must name the one step that evaluates, such as [eval]")
+        file.raise_faults()
     step = steps[0]
     if file.take((step, "trainer", "with_train"), "bool") is not False:
-        raise file.fault(
+        file.fault(
             (step, "trainer", "with_train"),
             "must be False in a file to evaluate; to train give the file to esr_ray.search or esr_ray.train",
         )
     section = (step, "dataset", "test")
-    hr, lr = file.take((*section, "root_HR"), "str"), file.take((*section, "root_LR"), "str")
-    if not hr:
-        raise file.fault((*section, "root_HR"), "is missing; give the folder of HR pictures")
+    hr = file.require((*section, "root_HR"), "str", "the folder of HR pictures")
+    lr = file.take((*section, "root_LR"), "str")
     scale = file.take((*section, "upscale"), "int")
     models = file.take((step, "pipe_step", "models_folder"), "str")
+    if models is None and file.has((step, "pipe_step", "models_folder")):
+        file.warn((step, "pipe_step", "models_folder"), "is empty, it names no network; --models PATH does")
     kind = file.take((step, "dataset", "type"), "str")
+    file.raise_faults()
     for known in (("pipe_step", "type"), ("evaluator", "type")):
         file.take((step, *known), None)
     ignored = sorted(".".join(origin) for origin in file.unread)

@@ -1,4 +1,4 @@
-"""Reads the values of a file in the reference's layout: follows its `ref:`, records which were read."""
+"""The values of a file in the reference's layout: under today's names, with its `ref:` followed."""
 
 from __future__ import annotations
 
@@ -6,17 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from esr_ray.errors import UserError
+from esr_ray.config.reference_names import todays_name, without_overlay
 
 Path = tuple[str, ...]
-
-
-_KINDS: dict[str, tuple[str, type | tuple[type, ...]]] = {
-    "int": ("a whole number", int),
-    "float": ("a number", (int, float)),
-    "bool": ("true or false", bool),
-    "str": ("text", str),
-}
 
 
 @dataclass(frozen=True)
@@ -27,23 +19,39 @@ class Leaf:
     origin: Path
 
 
+@dataclass(frozen=True)
+class Leaves:
+    """All leaves of a file, what is wrong with its refs and names, and the sections whose ref is wrong."""
+
+    where: str
+    leaves: dict[Path, Leaf]
+    faults: list[str] = field(default_factory=list)
+    broken: set[Path] = field(default_factory=set)
+    followed: set[Path] = field(default_factory=set)
+
+
 def dotted(path: Path) -> str:
     """A key path as messages name it."""
     return ".".join(path)
 
 
-def read_leaves(content: Mapping[str, Any], where: str) -> dict[Path, Leaf]:
-    """All leaves of a file, with the refs of direct children of a step followed; local keys win.
+def read_leaves(content: Mapping[str, Any], where: str) -> Leaves:
+    """All leaves of a file under today's names, with the refs of direct children of a step followed; local keys win.
 
-    Raises UserError where a ref names nothing, a value instead of a section, or, in the end, itself.
+    A fault is a ref that names nothing, a value instead of a section, or, in the end, itself; and a value that is given
+    under its old name and its new one, and differs.
     """
-    leaves = {path: Leaf(value, path) for path, value in _flatten(content, ())}
+    found = Leaves(where, {})
+    flat = dict(_flatten(content, ()))
+    for origin, path in without_overlay(list(flat)).items():
+        _add(found, todays_name(path), Leaf(flat[origin], origin))
+    leaves = found.leaves
     places = [path for path in leaves if len(path) == 3 and path[2] == "ref" and path[0] != "general"]
     refs: dict[Path, Any] = {path[:2]: leaves[path].value for path in places}
-    followed: set[Path] = set()
     for child in refs:
-        _follow(child, (), refs, leaves, followed, where)
-    return leaves
+        _follow(child, (), refs, found)
+    _spread_common(leaves)
+    return found
 
 
 def _flatten(section: Mapping[Any, Any], above: Path) -> list[tuple[Path, Any]]:
@@ -57,36 +65,49 @@ def _flatten(section: Mapping[Any, Any], above: Path) -> list[tuple[Path, Any]]:
     return leaves
 
 
-def _follow(
-    child: Path,
-    trail: tuple[Path, ...],
-    refs: dict[Path, Any],
-    leaves: dict[Path, Leaf],
-    followed: set[Path],
-    where: str,
-) -> None:
-    """Merge into `leaves` what `child` refers to; what that in turn refers to comes first."""
-    if child in followed:
+def _add(found: Leaves, path: Path, leaf: Leaf) -> None:
+    other = found.leaves.setdefault(path, leaf)
+    if other.value != leaf.value:
+        found.faults.append(
+            f"{found.where}: {dotted(leaf.origin)}: {leaf.value!r} is not {other.value!r}, as {dotted(other.origin)} "
+            "has it, which is another release's name of the same; remove one"
+        )
+
+
+def _follow(child: Path, trail: tuple[Path, ...], refs: dict[Path, Any], found: Leaves) -> None:
+    """Merge into the leaves what `child` refers to; what that in turn refers to comes first."""
+    if child in found.followed:
         return
-    said = f"{where}: {dotted(child)}.ref: {refs[child]}"
+    leaves = found.leaves
+    target = todays_name(tuple(refs[child].split("."))) if isinstance(refs[child], str) else ()
+    problem = ""
     if child in trail:
         circle = " -> ".join(dotted(one) for one in (*trail[trail.index(child) :], child))
-        raise UserError(f"{said} leads back to itself ({circle}); write the section out in one of these places")
-    if not isinstance(refs[child], str):
-        raise UserError(f"{said} is not a key path; write one such as nas.dataset")
-    target = tuple(refs[child].split("."))
-    for other in refs:
-        shared = min(len(other), len(target))
-        if other[:shared] == target[:shared]:
-            _follow(other, (*trail, child), refs, leaves, followed, where)
-    if target in leaves:
-        raise UserError(f"{said} is a value, not a section; refer to the section that holds it")
+        problem = f"leads back to itself ({circle}); write the section out in one of these places"
+    elif not target:
+        problem = "is not a key path; write one such as nas.dataset"
+    else:
+        for other in refs:
+            shared = min(len(other), len(target))
+            if other[:shared] == target[:shared]:
+                _follow(other, (*trail, child), refs, found)
+                if other in found.broken:
+                    found.broken.add(child)
+        if child in found.followed:
+            return  # part of a circle, which was told
+        if target in leaves:
+            problem = "is a value, not a section; refer to the section that holds it"
+        elif child not in found.broken and not any(path[: len(target)] == target for path in leaves):
+            problem = "is not in this file; correct the path or write the section out"
+    leaves.pop((*child, "ref"), None)
+    if problem:
+        found.faults.append(f"{found.where}: {dotted(child)}.ref: {refs[child]} {problem}")
+        found.broken.update((child, *trail))
+        # Each member of a circle would tell of it.
+        found.followed.update(trail[trail.index(child) :] if child in trail else (child,))
+        return
     depth = len(target)
-    found = {path[depth:]: leaf for path, leaf in leaves.items() if path[:depth] == target}
-    if not found:
-        raise UserError(f"{said} is not in this file; correct the path or write the section out")
-    leaves.pop((*child, "ref"))
-    for tail, leaf in found.items():
+    for tail, leaf in {path[depth:]: leaf for path, leaf in leaves.items() if path[:depth] == target}.items():
         path = (*child, *tail)
         # An empty section holds nothing that could win.
         for end in range(len(child), len(path)):
@@ -95,72 +116,17 @@ def _follow(
         # Of two leaves of one tree neither is above the other: a clash is with what the step says itself.
         if not any(path[: len(own)] == own or own[: len(path)] == path for own in leaves):
             leaves[path] = leaf
-    followed.add(child)
+    found.followed.add(child)
 
 
-@dataclass(frozen=True)
-class ReferenceFile:
-    """A file being translated: its leaves after refs; of them, by origin, the unread; what is to be said of it."""
-
-    where: str
-    leaves: dict[Path, Leaf]
-    unread: dict[Path, None]
-    warnings: list[str] = field(default_factory=list)
-    defaults: dict[str, list[str]] = field(default_factory=dict)
-
-    def fault(self, path: Path, text: str) -> UserError:
-        """The error to raise for what is at a path, or should be."""
-        return UserError(f"{self.where}: {dotted(self._written(path))}: {text}")
-
-    def warn(self, path: Path, text: str) -> None:
-        """Say something of a value, once, under the key where it was written."""
-        line = f"{dotted(self._written(path))}: {text}"
-        if line not in self.warnings:
-            self.warnings.append(line)
-
-    def _written(self, path: Path) -> Path:
-        return self.leaves[path].origin if path in self.leaves else path
-
-    def has(self, path: Path) -> bool:
-        """Whether there is a value or a section at a path."""
-        return any(key[: len(path)] == path for key in self.leaves)
-
-    def take(self, path: Path, kind: str | None) -> Any:
-        """The value at a path, which from now on counts as read, or None where there is none."""
-        leaf = self.leaves.get(path)
-        if leaf is None:
-            if kind is not None and self.has(path):
-                raise self.fault(path, f"must be {_KINDS[kind.removesuffix('s')][0]}, not a section")
-            return None
-        self.unread.pop(leaf.origin, None)
-        if leaf.value is None or kind is None:
-            return leaf.value
-        listed = kind.endswith("s")
-        name, types = _KINDS[kind.removesuffix("s")]
-        values = leaf.value if listed and isinstance(leaf.value, list) else [leaf.value]
-        wrong = [v for v in values if not isinstance(v, types) or (isinstance(v, bool) and types is not bool)]
-        if wrong or listed != isinstance(leaf.value, list):
-            raise self.fault(path, f"must be {'a list, each ' if listed else ''}{name}, got {leaf.value!r}")
-        return leaf.value
-
-    def get(self, path: Path, kind: str, default: Any, source: str = "the reference's defaults") -> Any:
-        """The value at a path, or the default, which is then said; without a default the key must be there."""
-        value = self.take(path, kind)
-        if value is not None:
-            return value
-        if default is None:
-            raise self.fault(path, "is missing; give it")
-        self.defaults.setdefault(source, []).append(f"{dotted(path)} = {default}")
-        return default
-
-
-def key_path(step: str, key: str) -> Path:
-    """The path of a dotted key within a step."""
-    return (step, *key.split("."))
-
-
-def warn_if_other(file: ReferenceFile, path: Path, ours: Any, does: str) -> None:
-    """Where a number is given again elsewhere, only one of both can count, and that is said."""
-    value = file.take(path, "int")
-    if value is not None and value != ours:
-        file.warn(path, f"{value} is ignored, {ours} is used: {does}")
+def _spread_common(leaves: dict[Path, Leaf]) -> None:
+    """What a dataset says in `common` holds for each of its splits that says nothing else."""
+    for path, leaf in list(leaves.items()):
+        if path[1:3] != ("dataset", "common") or len(path) < 4:
+            continue
+        splits = [(*path[:2], split) for split in ("train", "val", "test")]
+        # The reference measures on `test` where a dataset has no `val`.
+        used = [one for one in splits if one[2] != "val" or any(other[:3] == one for other in leaves)]
+        for split in used:
+            leaves.setdefault((*split, *path[3:]), leaf)
+        del leaves[path]

@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from esr_ray.config.reference_refs import ReferenceFile, dotted
+from esr_ray.config.reference_file import ReferenceFile
+from esr_ray.config.reference_refs import dotted
 
 _KNOWN_TYPES = ("DIV2K", "Set5", "Set14", "BSDS100", "B100", "Urban100", "Manga109", "Flickr2K")
 # A split as part of a folder's name: div2k_valid, DIV2K_train_HR, train.
@@ -31,17 +32,23 @@ def same_folder(one: str, other: str) -> bool:
     return _normal(one) == _normal(other)
 
 
-def translate_sets(file: ReferenceFile, nas: str, benchmarks: list[str], scale: int) -> dict[str, Any]:
-    """Return our sections data and benchmarks.
+def translate_sets(
+    file: ReferenceFile, nas: str, benchmarks: list[str], scale: int | None, has_test: bool = False
+) -> dict[str, Any]:
+    """Return our sections data and benchmarks; data has no test set where none is found and there is one elsewhere.
 
-    Raises UserError where folders are missing, and where no benchmark can be the test set.
+    A fault is a folder that is missing, and that no benchmark can be the test set.
     """
-    train, validation = _read_set(file, nas, "train", scale), _read_set(file, nas, "test", scale)
-    if same_folder(train.hr, validation.hr):
-        raise file.fault(
+    measured = "val" if file.has((nas, "dataset", "val")) else "test"
+    # The reference measures on `test` where a dataset has no `val`.
+    train, validation = _read_set(file, nas, "train", scale), _read_set(file, nas, measured, scale)
+    if train.hr and same_folder(train.hr, validation.hr):
+        file.fault(
             (*validation.section, "root_HR"), f"is what {nas} trains on; give other pictures, they choose the winner"
         )
     others = [_read_set(file, name, "test", scale) for name in benchmarks]
+    if not all(one.hr for one in (train, validation, *others)):
+        return {"data": {}, "benchmarks": []}
     train = _paired(file, train, ())
     validation = _paired(file, validation, (train,))
     others = [_paired(file, other, (train, validation)) for other in others]
@@ -50,7 +57,7 @@ def translate_sets(file: ReferenceFile, nas: str, benchmarks: list[str], scale: 
         _normal(validation.hr): (dotted(validation.section), "choose the winner"),
     }
     # Where the file runs no benchmark that can be it, a section that it does not run is better than none.
-    spare = [name for name in dict.fromkeys(path[0] for path in file.leaves) if name.startswith("benchmark_")]
+    spare = [name for name in dict.fromkeys(path[0] for path in file.leaves) if _is_benchmark(file, name)]
     candidates = [one for one in others if _normal(one.hr) not in seen]
     for name in spare:
         if candidates:
@@ -60,19 +67,21 @@ def translate_sets(file: ReferenceFile, nas: str, benchmarks: list[str], scale: 
         ):
             one = _paired(file, _read_set(file, name, "test", scale), (train, validation))
             candidates += [one] if _normal(one.hr) not in seen else []
-    if not candidates:
-        raise file.fault(
+    if not candidates and not has_test:
+        file.fault(
             ("pipeline",),
             "no benchmark has pictures that are neither trained on nor choose the winner, which our test set "
             "needs; add a step such as benchmark_Set5, with pipe_step.type BenchmarkPipeStep, dataset.test.root_HR "
-            "and dataset.test.root_LR",
+            "and dataset.test.root_LR, of other pictures (the pipeline need not name it), or --set data.test.hr=FOLDER",
         )
-    test = candidates[0]
-    file.warn(
-        test.section,
-        "is data.test, since ours needs three sets without a common picture: the first benchmark whose pictures are "
-        f"neither {nas}.dataset.train's nor {nas}.dataset.test's",
-    )
+        return {"data": {}, "benchmarks": []}
+    test = candidates[0] if candidates else None
+    if test is not None:
+        file.warn(
+            test.section,
+            "is data.test, since ours needs three sets without a common picture: the first benchmark whose pictures "
+            f"are neither {nas}.dataset.train's nor {nas}.dataset.{measured}'s",
+        )
     reported = []
     for other in others:
         if other == test:
@@ -82,41 +91,43 @@ def translate_sets(file: ReferenceFile, nas: str, benchmarks: list[str], scale: 
                 other.section, f"has the pictures of {whose[0]}, which {whose[1]}: its figures are not those of a test"
             )
         reported.append({"name": other.section[0].removeprefix("benchmark_"), **other.folders()})
-    data = {"train": train.folders(), "validation": validation.folders(), "test": test.folders()}
-    return {"data": data | _validation_size(file, nas), "benchmarks": reported}
+    data = {"train": train.folders(), "validation": validation.folders()}
+    data |= {"test": test.folders()} if test is not None else {}
+    return {"data": data | _validation_size(file, validation), "benchmarks": reported}
 
 
-def check_set(file: ReferenceFile, step: str, split: str, scale: int) -> None:
-    """Check what a dataset says beside its folders. Raises UserError where it asks for what ours does not have."""
+def _is_benchmark(file: ReferenceFile, step: str) -> bool:
+    kind = file.leaves.get((step, "pipe_step", "type"))
+    return step.startswith("benchmark_") or (kind is not None and kind.value == "BenchmarkPipeStep")
+
+
+def check_set(file: ReferenceFile, step: str, split: str, scale: int | None) -> None:
+    """Check what a dataset says beside its folders. A fault is what ours does not have."""
     kind = file.take((step, "dataset", "type"), "str")
     if kind is not None and kind not in _KNOWN_TYPES:
         file.warn((step, "dataset", "type"), f"{kind} is read as folders of pictures, as DIV2K is")
     section = (step, "dataset", split)
     upscale = file.take((*section, "upscale"), "int")
-    if upscale is not None and upscale != scale:
-        raise file.fault(
-            (*section, "upscale"), f"{upscale} is not the scale of the search space, {scale}; make them one"
-        )
+    if upscale is not None and scale is not None and upscale != scale:
+        file.fault((*section, "upscale"), f"{upscale} is not the scale of the search space, {scale}; make them one")
     subfile = file.take((*section, "subfile"), "str")
     if subfile is not None:
-        raise file.fault(
-            (*section, "subfile"), "ours takes all pictures of a folder; put those named into one of their own"
-        )
+        file.fault((*section, "subfile"), "ours takes all pictures of a folder; put those named into one of their own")
 
 
-def _read_set(file: ReferenceFile, step: str, split: str, scale: int) -> _Set:
+def _read_set(file: ReferenceFile, step: str, split: str, scale: int | None) -> _Set:
+    """The folders of a split; `hr` is empty where it is at fault."""
     section = (step, "dataset", split)
     check_set(file, step, split, scale)
-    hr, lr = file.take((*section, "root_HR"), "str"), file.take((*section, "root_LR"), "str")
-    if not hr:
-        raise file.fault((*section, "root_HR"), "is missing; give the folder of HR pictures")
+    hr = file.require((*section, "root_HR"), "str", "the folder of HR pictures")
+    lr = file.take((*section, "root_LR"), "str")
     if not lr:
         file.warn((*section, "root_LR"), "is not in the file; LR pictures are made from HR by antialiased bicubic")
-    if split == "test":
+    if split != "train":
         file.take((*section, "fixed_size"), "bool")  # validation_size says it; elsewhere pictures are whole
         if step.startswith("benchmark") and file.take((*section, "crop"), "int") is not None:
             file.warn((*section, "crop"), "ignored: benchmarks are on whole pictures")
-    return _Set(section, hr, lr or None)
+    return _Set(section, hr or "", lr or None)
 
 
 def _paired(file: ReferenceFile, one: _Set, others: tuple[_Set, ...]) -> _Set:
@@ -152,8 +163,8 @@ def _normal(folder: str) -> str:
     return os.path.normpath(os.path.expanduser(folder))
 
 
-def _validation_size(file: ReferenceFile, nas: str) -> dict[str, int]:
-    path = (nas, "dataset", "test", "crop")
+def _validation_size(file: ReferenceFile, validation: _Set) -> dict[str, int]:
+    path = (*validation.section, "crop")
     crop = file.take(path, "int")
     if crop is None:
         return {}

@@ -21,7 +21,7 @@ Blocks = Annotated[tuple[str, ...], Field(min_length=1)]
 class SpaceConfig(Section):
     """The search space (method: ESRN, grammar and vocabulary) and the budget that its networks must keep."""
 
-    node_num: Count = Field(20, description="nodes of a genome, active or not")
+    node_num: Annotated[int, Field(ge=1, le=500)] = Field(20, description="nodes of a genome, active or not")
     min_active: Count = Field(16, description="least number of active nodes")
     base_channels: Annotated[int, Field(ge=4)] = Field(32, description="G0, channels outside the blocks")
     global_skip: Literal["none", "nearest", "bicubic"] = Field(

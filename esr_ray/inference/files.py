@@ -33,13 +33,19 @@ class PictureSaver:
         """Keep the pictures of a network's set."""
         if self.folder is None or self.failure is not None:
             return
-        part = Path(network, name)
+        part = Path(*(_safe(one) for one in network.split("/")), _safe(name))
         try:
             _make_folder(self.folder / part)
             for one in measured:
-                write_file(self.folder / part / f"{one.name}.png", to_png(one.sr))
+                write_file(self.folder / part / f"{_safe(one.name)}.png", to_png(one.sr))
         except UserError as error:
             self.failure = error
+
+
+def _safe(name: str) -> str:
+    """A name as that of one file or folder, which leads to no other place."""
+    plain = name.replace("/", "_").replace("\0", "_")
+    return "_" * max(1, len(plain)) if plain.strip(".") == "" else plain
 
 
 def prepare_file(path: Path) -> None:
@@ -57,9 +63,16 @@ def write_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to, which is there once the block has ended. Raises UserError where that fails."""
+    """A file to write to, which is there once the block has ended. Raises UserError where that fails.
+
+    A link is followed, and what is no file, such as /dev/stdout or a pipe, is written through: neither is replaced.
+    """
     try:
-        with atomic_file(path) as file:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as through:
+                yield through
+            return
+        with atomic_file(path.resolve() if path.is_symlink() else path) as file:
             yield file
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); give another place") from None

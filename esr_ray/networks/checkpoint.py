@@ -21,6 +21,8 @@ PLAIN = ".safetensors"
 """How the name of a plain file ends."""
 SUFFIXES = (".ckpt", PLAIN)
 """How names of files with trained networks end."""
+_SHOWN = 300
+"""So much of a description is shown in an error."""
 _SPEC_KEY = "esr_ray.network"
 _CARD_KEY = "esr_ray.card"
 
@@ -110,5 +112,9 @@ def _known_spec(path: Path, spec: object) -> NetworkSpec:
         raise UserError(f"{path}: was not written by esr_ray: it does not say which network it belongs to")
     try:
         return spec_from_json(str(spec))
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{path}: names a network that this version of esr_ray does not know: {spec}") from None
+    except ValueError as error:
+        shown = str(spec)
+        shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+        raise UserError(
+            f"{path}: names a network that this version of esr_ray does not know ({error}): {shown}"
+        ) from None

@@ -19,7 +19,10 @@ from esr_ray.user_source import read_source, source_digest
 
 _BLOCK = re.compile(r"[A-Za-z]\w*?_\d+_\d+_\d+")
 _LIST = re.compile(r"\[([^\[\]]*)\]\s*$")
+_WITHIN_LIST = re.compile(r"\[[^\[\]]*\]")
 _REFERENCE_FILE = "arch.txt"
+_NUMPY_FILE = "selected_arch.npy"
+_NUMPY_MAGIC = b"\x93NUMPY"
 
 
 def is_run(path: Path) -> bool:
@@ -63,6 +66,8 @@ def searched_networks(path: Path, best: int) -> list[tuple[str, ...]]:
     found = [
         network for part in sorted(path.iterdir()) if _has_networks(part) for network in searched_networks(part, best)
     ]
+    if not found and (path / _NUMPY_FILE).is_file():
+        return _of_reference(path / _NUMPY_FILE, best)
     if not found:
         raise UserError(f"{path}: holds neither run folders nor an {_REFERENCE_FILE}")
     return found
@@ -88,7 +93,14 @@ def _of_run(path: Path, best: int) -> list[tuple[str, ...]]:
 def _of_reference(path: Path, best: int) -> list[tuple[str, ...]]:
     """The networks of the reference's file, each once, the best in fitness first."""
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        # NumPy's format may hold pickled objects, which are code; what this file has is in the other one as text.
+        if content.startswith(_NUMPY_MAGIC) or path.suffix == ".npy":
+            raise UserError(
+                f"{path}: is an array of the reference's genes, numbers of blocks in a table of its own, and is not "
+                f"read; {_instead_of(path)}"
+            )
+        text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: could not be read: {error}") from None
     ranked = sorted(_reference_rows(path, text), key=lambda row: -row[0])
@@ -98,8 +110,21 @@ def _of_reference(path: Path, best: int) -> list[tuple[str, ...]]:
     return networks[:best]
 
 
+def _instead_of(path: Path) -> str:
+    beside = path.parent / _REFERENCE_FILE
+    if beside.is_file():
+        return f"give {beside}, which has the same networks by name"
+    return f"give the {_REFERENCE_FILE} that the same search wrote beside it, which has the same networks by name"
+
+
 def _reference_rows(path: Path, text: str) -> Iterator[tuple[float, tuple[str, ...]]]:
-    """Rows are: fitness, parameters, flops, and the list of block names."""
+    """Rows are: fitness, parameters, flops, and the list of block names.
+
+    Or a row is the list alone, as the reference's documentation prints a network: those come after the measured ones.
+    A text that begins with such a list may break its lines within it.
+    """
+    if text.lstrip().startswith("["):
+        text = _WITHIN_LIST.sub(lambda listed: " ".join(listed.group().split()), text)
     for number, row in enumerate(csv.reader(text.splitlines()), 1):
         line = ",".join(row)
         if "[" not in line and not _BLOCK.search(line):
@@ -111,6 +136,9 @@ def _reference_rows(path: Path, text: str) -> Iterator[tuple[float, tuple[str, .
             raise UserError(
                 f"{path}, line {number}: does not end in a list of blocks such as ['G_8_16_24', 'S_4_16_24']: {line}"
             )
+        if line.lstrip().startswith("["):
+            yield -math.inf, names
+            continue
         try:
             fitness = float(row[0].strip())
         except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 
 from esr_ray.space.block import add_block
@@ -40,10 +41,45 @@ class NetworkSpec:
         return json.dumps(asdict(self))
 
 
+MOST_BLOCKS = 1000
+"""Blocks of a network that is read from a file: one of more is a mistake, or meant to take all memory."""
+MOST_IN_ALL = 5000
+"""Convolutions of all its blocks."""
+MOST_CHANNELS = 4096
+MOST_OF_TASK = 4000
+"""Characters."""
+_SKIPS = ("none", "nearest", "bicubic")
+
+
 def spec_from_json(text: str) -> NetworkSpec:
-    """The inverse of `NetworkSpec.to_json`."""
-    content = json.loads(text)
-    return NetworkSpec(**{**content, "arch": tuple(content["arch"])})
+    """The inverse of `NetworkSpec.to_json`. Raises ValueError for anything else, before it takes memory; whether the
+    blocks are known is not looked at."""
+    try:
+        content = json.loads(text)
+        spec = NetworkSpec(**{**content, "arch": tuple(content["arch"])})
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"is not the description of a network ({type(error).__name__})") from None
+    numbers = {
+        "base_channels": (spec.base_channels, MOST_CHANNELS),
+        "scale": (spec.scale, 4),
+        "in_channels": (spec.in_channels, 4),
+        "out_channels": (spec.out_channels, 4),
+    }
+    for name, (value, most) in numbers.items():
+        if type(value) is not int or not 1 <= value <= most:
+            raise ValueError(f"{name} is {value!r}, not from 1 to {most}")
+    if spec.global_skip not in _SKIPS:
+        raise ValueError(f"global_skip is {spec.global_skip!r}, not one of {', '.join(_SKIPS)}")
+    if not isinstance(spec.task, str) or len(spec.task) > MOST_OF_TASK:
+        raise ValueError(f"task is not a text of up to {MOST_OF_TASK:,} characters")
+    if len(spec.arch) > MOST_BLOCKS:
+        raise ValueError(f"it has {len(spec.arch):,} blocks; at most {MOST_BLOCKS:,} are built")
+    if not all(isinstance(name, str) for name in spec.arch):
+        raise ValueError("arch is not a list of blocks")
+    convs = sum(int(number) for name in spec.arch for number in re.findall(r"^[A-Z]_(\d{1,4})_", name))
+    if convs > MOST_IN_ALL:
+        raise ValueError(f"its blocks have {convs:,} convolutions; at most {MOST_IN_ALL:,} are built")
+    return spec
 
 
 def tail_stages(base_channels: int, scale: int) -> tuple[tuple[int, int], ...]:
