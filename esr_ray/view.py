@@ -50,19 +50,23 @@ def watching(console: Console) -> Iterator[Callable[[Status], None]]:
 class _Output:
     """Standard output. Once nobody reads it any more, what is printed goes nowhere: a run does not end for that."""
 
+    def __init__(self) -> None:
+        # Rich puts another one in the place of sys.stdout while its live panel is shown.
+        self._real = sys.stdout
+
     def __getattr__(self, name: str) -> Any:
-        return getattr(sys.stdout, name)
+        return getattr(self._real, name)
 
     def write(self, text: str) -> int:
         try:
-            return sys.stdout.write(text)
+            return self._real.write(text)
         except OSError:
             _to_nowhere()
             return len(text)
 
     def flush(self) -> None:
         try:
-            sys.stdout.flush()
+            self._real.flush()
         except OSError:
             _to_nowhere()
 

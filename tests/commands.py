@@ -24,6 +24,12 @@ SOON_KNOWN = {
 """Of an imitated cluster: a node that was removed is known to be dead in a second or two, not in fifteen."""
 
 
+def as_from_a_terminal() -> None:
+    """In a new process: it hears the signals that these tests may be run without, in the background of a script."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Command:
     """`python -m MODULE` in a process group of its own, as a terminal would start it."""
 
@@ -35,6 +41,7 @@ class Command:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd=home,
+            preexec_fn=as_from_a_terminal,
         )
 
     def output(self) -> str:

@@ -334,11 +334,11 @@ def test_the_command_refuses_a_damaged_record_in_one_line(run, fails):
     good = lines[4]
     lines[4] = good[: len(good) // 2]
     run.journal.write_text("\n".join(lines) + "\n")
-    assert fails("--replay", run.path).startswith(f"{run.journal}, line 5: is damaged; restore the file from a copy")
+    assert fails("--replay", run.path).startswith(f"{run.journal}, line 5: is damaged, or not the one that followed")
     # A line that reads, and whose content was changed.
     lines[4] = json.dumps({**json.loads(good), "seed": 5})
     run.journal.write_text("\n".join(lines) + "\n")
-    assert fails("--replay", run.path).startswith(f"{run.journal}, line 5: is damaged; ")
+    assert fails("--replay", run.path).startswith(f"{run.journal}, line 5: is damaged, or ")
 
 
 def test_the_command_refuses_a_folder_that_is_no_run(fails, tmp_path):

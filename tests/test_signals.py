@@ -7,11 +7,23 @@ import sys
 import time
 
 import pytest
+from commands import as_from_a_terminal
 
 from esr_ray import signals
 from esr_ray.__main__ import COMMANDS
 from esr_ray.command import run_command
 from esr_ray.view import make_console, print_line, watching
+
+
+@pytest.fixture(autouse=True)
+def heard():
+    """The tests may run where signals are ignored, as in the background of a script."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in signals.ASKING}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
 
 SLOW = "import sys, time\nprint('importing', flush=True)\ntime.sleep(60)\n"
 
@@ -28,6 +40,7 @@ def stopped_while_importing(tmp_path, command, number):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        preexec_fn=as_from_a_terminal,
     )
     assert process.stdout.readline() == "importing\n"
     process.send_signal(number)
