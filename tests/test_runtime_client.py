@@ -32,10 +32,11 @@ def test_a_local_ray_has_a_token_of_its_own_that_no_file_holds(started, monkeypa
     for _ in range(2):
         with connection(None):
             pass
+        # Another Ray of this process, such as a cluster's, has another token: the user's.
+        assert "RAY_AUTH_TOKEN" not in os.environ
     (_, first), (_, second) = started
-    assert first == second
-    assert len(first) == 64
-    # A cluster has another one: the user's.
+    assert first != second
+    assert len(first) == len(second) == 64
     with connection("auto"):
         pass
     assert started[-1] == ("auto", None)
@@ -43,7 +44,15 @@ def test_a_local_ray_has_a_token_of_its_own_that_no_file_holds(started, monkeypa
     for address in (None, "auto"):
         with connection(address):
             pass
-        assert started[-1][1] == "mine"
+        assert started[-1][1] == os.environ["RAY_AUTH_TOKEN"] == "mine"
+
+
+def test_a_token_is_read_anew_for_each_ray(started):
+    from ray._raylet import AuthenticationTokenLoader
+
+    loader = AuthenticationTokenLoader.instance()
+    with connection(None):
+        assert loader.get_raw_token(ignore_auth_mode=True) == started[-1][1]
 
 
 def test_a_token_file_that_the_user_names_is_left_to_ray(started, monkeypatch):

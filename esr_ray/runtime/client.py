@@ -8,7 +8,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
@@ -24,8 +24,6 @@ from esr_ray.runtime.setup import worker_environment
 
 POLL_S = 0.5
 """How often the status is asked for."""
-_TOKEN = secrets.token_hex(32)
-"""One for all runs of this process: Ray reads it once."""
 PATIENCE_S = 10.0
 """How long to wait for a cluster's machine to answer at all."""
 
@@ -36,18 +34,22 @@ def connection(address: str | None) -> Iterator[None]:
 
     Raises UserError where no cluster answers.
     """
+    with _own_token(address is None), _connected(address):
+        yield
+
+
+@contextmanager
+def _connected(address: str | None) -> Iterator[None]:
     # Ray's own lines would break into the terminal view; what matters of them is in the run's log.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if address is not None:
-            _take_token_back()
             _check_answers(address)
         # Left in the middle, Ray ends this process by SIGABRT or leaves its own behind.
         with signals.held():
             if address is None:
-                _bring_token()
                 # Cores that this process may use: Ray counts those of the machine.
                 ray.init(address="local", num_cpus=usable_cores(), include_dashboard=False, **options)
             else:
@@ -71,19 +73,32 @@ def connection(address: str | None) -> Iterator[None]:
             ray.shutdown()
 
 
-def _bring_token() -> None:
-    """A token for Ray on this machine alone, which its processes inherit.
+@contextmanager
+def _own_token(wanted: bool) -> Iterator[None]:
+    """A token for Ray on this machine alone, which its processes inherit while the block runs.
 
-    Ray would write one into the user's home, readable by all, and could not start without a home.
+    Ray would write one into the user's home, readable by all, and could not start without a home. A token that the user
+    brings is left as it is; so is that of a cluster.
     """
-    if not any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
-        os.environ["RAY_AUTH_TOKEN"] = _TOKEN
+    if not wanted or any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+        yield
+        return
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    _read_token_again()
+    try:
+        yield
+    finally:
+        os.environ.pop("RAY_AUTH_TOKEN", None)
+        _read_token_again()
 
 
-def _take_token_back() -> None:
-    """A cluster has a token of its own, which the user brings."""
-    if os.environ.get("RAY_AUTH_TOKEN") == _TOKEN:
-        del os.environ["RAY_AUTH_TOKEN"]
+def _read_token_again() -> None:
+    """Ray reads its token once in a process, and this process may use another Ray later, or did before."""
+    # Not there before Ray 2.52, which had no tokens.
+    with suppress(ImportError, AttributeError):
+        from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
+
+        AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _check_answers(address: str) -> None:
