@@ -110,12 +110,42 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return _parse(text, str(path))
 
 
+MOST_CHARACTERS = 2_000_000
+MOST_VALUES = 100_000
+"""Of a configuration, with all that its aliases stand for: a few hundred bytes of these may stand for gigabytes."""
+MOST_LEVELS = 50
+
+
+class _TooMuch(ValueError):
+    """More than a configuration can have."""
+
+
 def _load(text: str) -> Any:
+    """The content of YAML. Raises _TooMuch for more of it than a configuration can have, before it takes memory."""
+    if len(text) > MOST_CHARACTERS:
+        raise _TooMuch(f"it has {len(text):,} characters; a configuration has at most {MOST_CHARACTERS:,}")
     loader = _Loader(text)
-    content = loader.get_single_data()
+    try:
+        content = loader.get_single_data()
+    except RecursionError:
+        raise _TooMuch(f"it is nested deeper than {MOST_LEVELS} levels") from None
+    _check_size(content)
     if loader.repeated and not (isinstance(content, dict) and is_reference(content)):
         raise loader.repeated[0]
     return content
+
+
+def _check_size(content: Any) -> None:
+    count, waiting = 0, [(content, 1)]
+    while waiting:
+        value, level = waiting.pop()
+        count += 1
+        if level > MOST_LEVELS:
+            raise _TooMuch(f"it is nested deeper than {MOST_LEVELS} levels")
+        if count > MOST_VALUES:
+            raise _TooMuch(f"it has more than {MOST_VALUES:,} values, those that its aliases stand for included")
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        waiting += [(one, level + 1) for one in inside]
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:
@@ -128,6 +158,8 @@ def _parse(text: str, where: str) -> dict[str, Any]:
         if "character '\\t'" in problem:
             problem += "; a tab indents nothing in YAML, indent with spaces"
         raise UserError(f"{where}{place}: is not valid YAML: {problem}") from None
+    except _TooMuch as error:
+        raise UserError(f"{where}: is not a configuration: {error}") from None
     except ValueError as error:
         # A date that no calendar has.
         raise UserError(f"{where}: is not valid YAML: {error}") from None
