@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import stat
 import tempfile
+from itertools import accumulate
 from pathlib import Path
 
 from esr_ray.errors import UserError
@@ -15,9 +17,8 @@ def private_folder(*names: str) -> Path:
 
     Raises UserError if it is somebody else's, or if others may write in it: what lies there cannot be trusted then.
     """
-    folder = Path(tempfile.gettempdir()) / f"esr_ray-{os.getuid()}"
-    for part in ("", *names):
-        folder = folder / part if part else folder
+    root = Path(tempfile.gettempdir()) / f"esr_ray-{os.getuid()}"
+    for folder in accumulate(names, operator.truediv, initial=root):
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             found = folder.lstat()

@@ -146,7 +146,9 @@ def test_a_lock_is_one_processs_until_it_ends(holder):
 def test_a_killed_process_has_no_lock(holder):
     path, process = holder
     process.send_signal(signal.SIGKILL)
-    lock(path, patience_s=30).release()
+    held = lock(path, patience_s=30)
+    assert held is not None
+    held.release()
 
 
 def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):

@@ -144,7 +144,10 @@ def test_folder_is_free_when_its_process_was_killed(holder):
 def test_folder_is_free_when_the_lock_is_released(tmp_path):
     folder = run_folder(tmp_path)
     for _ in range(2):
-        lock(folder).release()
+        held = lock(folder)
+        with pytest.raises(UserError, match="another run is at work"):
+            lock(folder)
+        held.release()
 
 
 def test_what_killed_processes_left_half_written_is_swept(tmp_path):

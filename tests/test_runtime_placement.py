@@ -109,7 +109,7 @@ def test_a_device_is_what_ray_counts():
 PIN = """
 import os, sys
 os.sched_setaffinity(0, {int(core) for core in sys.argv[1].split(",")})
-from esr_ray.runtime.cores import pin_to_free_core
+from esr_ray.runtime.pinning import pin_to_free_core
 print(pin_to_free_core(), sorted(os.sched_getaffinity(0)), flush=True)
 sys.stdin.read()
 """

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from esr_ray.space.block import parse_block
-from esr_ray.space.spec import NetworkSpec, tail_stages
+from esr_ray.space.spec import SKIPS, NetworkSpec, tail_stages
 
 VERSION = 1
 HEADER = 11
 """Integers before the first block: version, channels in and out, G0, skip, blocks, stages, and two stages."""
-_SKIPS = ("none", "nearest", "bicubic")
 _TYPES = "SGC"
 
 
@@ -34,7 +33,7 @@ def describe(spec: NetworkSpec, length: int | None = None) -> np.ndarray:
     if reason is not None:
         raise ValueError(reason)
     stages = tail_stages(spec.base_channels, spec.scale)
-    values = [VERSION, spec.in_channels, spec.out_channels, spec.base_channels, _SKIPS.index(spec.global_skip)]
+    values = [VERSION, spec.in_channels, spec.out_channels, spec.base_channels, SKIPS.index(spec.global_skip)]
     values += [len(spec.arch), len(stages)]
     values += [number for stage in stages for number in stage]
     values += [0] * (HEADER - len(values))

@@ -94,7 +94,7 @@ def _own_token(wanted: bool) -> Iterator[None]:
 
 def _read_token_again() -> None:
     """Ray reads its token once in a process, and this process may use another Ray later, or did before."""
-    # Not there before Ray 2.52, which had no tokens.
+    # Not there in versions of Ray that have no tokens.
     with suppress(ImportError, AttributeError):
         from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
 

@@ -15,9 +15,9 @@ import ray
 from esr_ray.config.schema import wants_device_cost
 from esr_ray.errors import DISK_FULL, NodeTrouble, UserError
 from esr_ray.networks.target import begin_peak, device_name, memory_use, use_target
-from esr_ray.runtime.cores import pin_to_free_core
 from esr_ray.runtime.node import this_node
 from esr_ray.runtime.node_pictures import open_here
+from esr_ray.runtime.pinning import pin_to_free_core
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.search.job import Job
 from esr_ray.tasks.make import network_spec

@@ -12,9 +12,9 @@ import ray
 
 from esr_ray.data.crops import Share
 from esr_ray.networks.target import Member, device_name, join_group, physical_ids, use_target
-from esr_ray.runtime.cores import pin_to_free_core
 from esr_ray.runtime.node import this_node
 from esr_ray.runtime.node_pictures import open_here
+from esr_ray.runtime.pinning import pin_to_free_core
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.tasks.make import network_spec
 from esr_ray.tasks.user_files import load_files

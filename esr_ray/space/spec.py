@@ -48,7 +48,8 @@ MOST_IN_ALL = 5000
 MOST_CHANNELS = 4096
 MOST_OF_TASK = 4000
 """Characters."""
-_SKIPS = ("none", "nearest", "bicubic")
+SKIPS = ("none", "nearest", "bicubic")
+"""Global skips, in the order by which the native library numbers them."""
 
 
 def spec_from_json(text: str) -> NetworkSpec:
@@ -68,8 +69,8 @@ def spec_from_json(text: str) -> NetworkSpec:
     for name, (value, most) in numbers.items():
         if type(value) is not int or not 1 <= value <= most:
             raise ValueError(f"{name} is {value!r}, not from 1 to {most}")
-    if spec.global_skip not in _SKIPS:
-        raise ValueError(f"global_skip is {spec.global_skip!r}, not one of {', '.join(_SKIPS)}")
+    if spec.global_skip not in SKIPS:
+        raise ValueError(f"global_skip is {spec.global_skip!r}, not one of {', '.join(SKIPS)}")
     if not isinstance(spec.task, str) or len(spec.task) > MOST_OF_TASK:
         raise ValueError(f"task is not a text of up to {MOST_OF_TASK:,} characters")
     if len(spec.arch) > MOST_BLOCKS:
