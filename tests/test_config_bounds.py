@@ -22,9 +22,22 @@ BILLIONS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("data: " + "[" * 60 + "]" * 60, "it is nested deeper than 50 levels"),
         ("data: " + "[" * 20_000 + "]" * 20_000, "it is nested deeper than 50 levels"),
         ("data: " + "{a: " * 5_000 + "}" * 5_000, "it is nested deeper than 50 levels"),
+        ("data: " + "[" * 500_000, "it is nested deeper than 50 levels"),
+        ("data:" + "".join("\n" + " " * n + "a:" for n in range(1, 1_000)), "it is nested deeper than 50 levels"),
+        ("data:\n" + "- " * 100_000, "it is nested deeper than 50 levels"),
         ("#" * (MOST_CHARACTERS + 1), "a configuration has at most 2,000,000"),
     ],
-    ids=["aliases", "itself", "lists", "deep lists", "deep mappings", "long"],
+    ids=[
+        "aliases",
+        "itself",
+        "lists",
+        "deep lists",
+        "deep mappings",
+        "open lists",
+        "deep blocks",
+        "deep items",
+        "long",
+    ],
 )
 def test_more_than_a_configuration_can_have_is_refused(tmp_path, text, message):
     path = tmp_path / "my.yml"

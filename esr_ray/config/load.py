@@ -38,6 +38,17 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self.repeated: list[yaml.MarkedYAMLError] = []
 
+    # PyYAML takes quadratic time for deep brackets, and so levels are counted where they begin.
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:
+        if self.flow_level >= MOST_LEVELS:
+            raise _TooDeep
+        super().fetch_flow_collection_start(TokenClass)
+
+    def add_indent(self, column: int) -> bool:
+        if len(self.indents) >= MOST_LEVELS:
+            raise _TooDeep
+        return super().add_indent(column)
+
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
         seen: dict[str, Any] = {}
@@ -120,15 +131,19 @@ class _TooMuch(ValueError):
     """More than a configuration can have."""
 
 
+class _TooDeep(_TooMuch):
+    """A configuration that is nested deeper than it can be."""
+
+    def __str__(self) -> str:
+        return f"it is nested deeper than {MOST_LEVELS} levels"
+
+
 def _load(text: str) -> Any:
     """The content of YAML. Raises _TooMuch for more of it than a configuration can have, before it takes memory."""
     if len(text) > MOST_CHARACTERS:
         raise _TooMuch(f"it has {len(text):,} characters; a configuration has at most {MOST_CHARACTERS:,}")
     loader = _Loader(text)
-    try:
-        content = loader.get_single_data()
-    except RecursionError:
-        raise _TooMuch(f"it is nested deeper than {MOST_LEVELS} levels") from None
+    content = loader.get_single_data()
     _check_size(content)
     if loader.repeated and not (isinstance(content, dict) and is_reference(content)):
         raise loader.repeated[0]
@@ -141,7 +156,7 @@ def _check_size(content: Any) -> None:
         value, level = waiting.pop()
         count += 1
         if level > MOST_LEVELS:
-            raise _TooMuch(f"it is nested deeper than {MOST_LEVELS} levels")
+            raise _TooDeep
         if count > MOST_VALUES:
             raise _TooMuch(f"it has more than {MOST_VALUES:,} values, those that its aliases stand for included")
         inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
