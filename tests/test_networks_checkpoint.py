@@ -5,8 +5,10 @@ import subprocess
 import sys
 import tracemalloc
 
+import mindspore as ms
 import numpy as np
 import pytest
+from mindspore.train.checkpoint_pb2 import Checkpoint
 from safetensors.numpy import save
 from test_evaluate_command import SPEC, make_checkpoint
 
@@ -15,7 +17,14 @@ from esr_ray.errors import UserError
 from esr_ray.inference.find import find_networks
 from esr_ray.inference.load import load_network
 from esr_ray.inference.predictor import choose_predictor
-from esr_ray.networks.checkpoint import PLAIN, card_of, load_checkpoint, plain_bytes
+from esr_ray.networks.checkpoint import (
+    PLAIN,
+    card_of,
+    checkpoint_bytes,
+    checkpoint_from_bytes,
+    load_checkpoint,
+    plain_bytes,
+)
 from esr_ray.packaged import packaged_path
 
 
@@ -89,6 +98,89 @@ def test_reading_it_imports_no_mindspore(tmp_path, trained):
         "network.upscale(np.zeros((8, 8, 3), np.uint8)); sys.exit('mindspore' in sys.modules or 'ray' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# Damage.
+
+
+def same(one, other):
+    return one[1] == other[1] and all(np.array_equal(one[0][name], other[0][name]) for name in one[0] | other[0])
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", PLAIN])
+def test_no_flipped_byte_makes_another_network(tmp_path, trained, suffix):
+    path = tmp_path / f"net{suffix}"
+    path.write_bytes(plain_bytes(*trained, False) if suffix == PLAIN else checkpoint_bytes(*trained))
+    whole = path.read_bytes()
+    assert same(load_checkpoint(path), trained)
+    told = []
+    # All of the description, and of the weights each so many.
+    description = whole.index(b"sha256" if suffix == PLAIN else "sha256".encode("utf-32-le"))
+    places = {*range(0, len(whole), 41), *range(max(0, description - 60), description + 200), len(whole) - 1}
+    for place in sorted(places):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ (1 << place % 8)]) + whole[place + 1 :])
+        try:
+            found = load_checkpoint(path)
+        except UserError as error:
+            told.append(str(error))
+        else:
+            # What the formats themselves pass over: a blank in the head of a plain file, say.
+            assert same(found, trained)
+    assert all(one.startswith(f"{path}: ") and "\n" not in one for one in told)
+    assert len(told) > 0.95 * len(places)
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", PLAIN])
+def test_files_that_were_written_before_there_was_a_digest_are_read(tmp_path, trained, suffix):
+    weights, spec = trained
+    path = tmp_path / f"net{suffix}"
+    if suffix == PLAIN:
+        path.write_bytes(save(weights, {"esr_ray.network": spec.to_json()}))
+    else:
+        entries = [{"name": name, "data": ms.Tensor(value)} for name, value in weights.items()]
+        ms.save_checkpoint(entries, str(path), append_dict={"esr_ray.network": spec.to_json()})
+    assert same(load_checkpoint(path), trained)
+
+
+def test_mindspore_reads_a_checkpoint_too(tmp_path, trained):
+    path = tmp_path / "net.ckpt"
+    path.write_bytes(checkpoint_bytes(*trained))
+    read = ms.load_checkpoint(str(path))
+    for name, value in trained[0].items():
+        np.testing.assert_array_equal(read[name].asnumpy(), value)
+
+
+@pytest.mark.parametrize("value", [np.float32(3), np.zeros((1,), np.float32), np.array([[True]])])
+def test_weights_of_any_shape_and_kind_come_back(value):
+    value = np.asarray(value)
+    found = checkpoint_from_bytes(checkpoint_bytes({"own.weight": value}, SPEC))[0]["own.weight"]
+    assert (found.shape, found.dtype) == (value.shape, value.dtype)
+    np.testing.assert_array_equal(found, value)
+
+
+@pytest.mark.parametrize("dims", [[100_000, 100_000], [1 << 62, 4], [-8, -27], [8, 27], []])
+def test_a_shape_that_is_not_that_of_the_weights_is_refused_before_it_takes_memory(tmp_path, trained, dims):
+    content = Checkpoint.FromString(checkpoint_bytes(*trained))
+    del content.value[0].tensor.dims[:]
+    content.value[0].tensor.dims.extend(dims)
+    path = tmp_path / "net.ckpt"
+    path.write_bytes(content.SerializeToString())
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"net\.ckpt: is not a readable checkpoint|net\.ckpt: is damaged"):
+            load_checkpoint(path)
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("card", ["[1]", "3", '"text"', "{", "[" * 100_000])
+def test_a_card_that_is_none_is_one_line(tmp_path, trained, card):
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(save(trained[0], {"esr_ray.network": trained[1].to_json(), "esr_ray.card": card}))
+    with pytest.raises(UserError, match=r"net\.safetensors: its card is .*; write the file again$") as caught:
+        card_of(path)
+    assert len(str(caught.value)) < len(str(path)) + 500
 
 
 # What strangers send.
