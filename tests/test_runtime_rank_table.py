@@ -42,6 +42,16 @@ def test_ranks_are_found_by_server_and_physical_device(tmp_path):
     check_devices(found, {SERVER: 2, OTHER: 2})
 
 
+def test_a_ray_of_this_machine_alone_has_the_devices_of_a_table_with_one_server(tmp_path):
+    """Ray calls it 127.0.0.1 then, and the table by its address in the network."""
+    content = table(**{SERVER: [device(0, 0), device(4, 1)]})
+    found = read_rank_table(written(tmp_path, content)).of_this_machine("127.0.0.1")
+    assert [found.rank("127.0.0.1", (place,)) for place in (0, 4)] == [0, 1]
+    check_devices(found, {"127.0.0.1": 2})
+    several = read_rank_table(written(tmp_path, two_servers()))
+    assert several.of_this_machine("127.0.0.1") == several
+
+
 def first(content):
     """The second device of the first server, to be changed."""
     return content["server_list"][0]["device"][1]

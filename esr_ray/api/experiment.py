@@ -132,6 +132,7 @@ def run(planned: Planned, address: str | None, on_status: OnStatus) -> RunResult
     # Ray is imported only once all that can be checked without it was.
     from esr_ray.runtime.client import connection, follow, start_driver
     from esr_ray.runtime.driver import DriverSetup
+    from esr_ray.runtime.lifeline import RayLost
 
     needed = f"run folder: {folder.path} (needs about {checked.needed_bytes / 1e6:,.0f} MB)"
     on_status(Status(lines=(needed,)))
@@ -144,8 +145,12 @@ def run(planned: Planned, address: str | None, on_status: OnStatus) -> RunResult
         address is not None,
         checked.search_notes,
     )
-    with connection(address):
-        outcome = follow(start_driver(setup), on_status)
+    try:
+        with connection(address):
+            outcome = follow(start_driver(setup), on_status)
+    except RayLost as error:
+        where = f" on the cluster's head, in {folder.path}" if remote else f": go on with --resume {folder.path}"
+        raise UserError(f"{error}; what was finished is kept{where}") from None
     if outcome.kind == "error":
         # From elsewhere the user must be told where the results are.
         raise UserError(outcome.message + (f"\nrun folder: {outcome.folder} on {outcome.host}" if remote else ""))

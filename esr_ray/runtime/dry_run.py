@@ -16,6 +16,7 @@ from esr_ray.errors import UserError
 from esr_ray.plan import Experiment
 from esr_ray.runtime.client import connection
 from esr_ray.runtime.final_stage import check_trainers
+from esr_ray.runtime.lifeline import Lifeline
 from esr_ray.runtime.placement import Placement, decide_placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
@@ -139,7 +140,9 @@ def _trial(experiment: Experiment, setup: WorkerSetup, placement: Placement, say
     try:
         (first,) = make_algorithm(config, experiment.space).ask(State(), 1)
         backend.submit([replace(first, steps=TRIAL_STEPS)])
+        lifeline = Lifeline()
         while True:
+            lifeline.check()
             event = backend.next_event(1.0)
             if isinstance(event, Done):
                 return event.trained.seconds

@@ -28,6 +28,15 @@ class RankTable:
             "to the training; write a table of all devices of Ray's nodes"
         )
 
+    def of_this_machine(self, address: str) -> RankTable:
+        """The table of the one machine that it names, under the address that Ray calls this machine by.
+
+        A Ray that is not to be reached from elsewhere calls it 127.0.0.1. A table of several machines stays as it is.
+        """
+        if len({server for server, _ in self.ranks}) > 1:
+            return self
+        return RankTable(self.path, {(address, device): rank for (_, device), rank in self.ranks.items()})
+
 
 def read_rank_table(path: Path) -> RankTable:
     """Read and check a rank table of version 1.0. Raises UserError with the place of what is wrong."""
