@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from esr_ray.errors import UserError
-from esr_ray.picture_files import FORMATS
+from esr_ray.picture_files import open_image
 
 _EXIF_ORIENTATION = 0x0112
+_TIFF_SIZE = (256, 257)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +29,11 @@ def read_picture(path: Path) -> Picture:
 
     Grey, palette, CMYK and 16-bit pictures are converted; alpha is dropped (colours stay as stored, nothing is blended
     with a background); an EXIF orientation is applied; of several frames the first is taken. UserError, naming the
-    file, where it is missing, not a picture, damaged, or holds floating-point pixels.
+    file, where it is missing, not a picture, damaged, far larger than its file, or holds floating-point pixels.
     """
     try:
-        with warnings.catch_warnings():
-            # Large pictures are normal here; Pillow still refuses absurd ones with an error.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                return _converted(image, path)
+        with open_image(path) as image:
+            return _converted(image, path)
     except UserError:
         raise
     except FileNotFoundError:
@@ -53,17 +50,19 @@ def read_picture(path: Path) -> Picture:
 def read_size(path: Path) -> tuple[int, int]:
     """Return (height, width) from the header, without decoding; UserError where there is none."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                width, height = image.size
-                turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
-                return (width, height) if turned else (height, width)
-    except MemoryError:
+        with open_image(path) as image:
+            width, height = image.size
+            if image.format == "TIFF":
+                # Newer versions of Pillow have turned this size already.
+                width, height = (int(image.tag_v2[tag]) for tag in _TIFF_SIZE)  # type: ignore[attr-defined]
+            turned = image.getexif().get(_EXIF_ORIENTATION, 1) in range(5, 9)
+            return (width, height) if turned else (height, width)
+    except (UserError, MemoryError):
         raise
     except Exception:
-        read_picture(path)  # says what is wrong
-        raise
+        # Says what is wrong, or has a size in spite of it.
+        height, width = read_picture(path).pixels.shape[:2]
+        return height, width
 
 
 def _converted(image: Image.Image, path: Path) -> Picture:
@@ -73,7 +72,7 @@ def _converted(image: Image.Image, path: Path) -> Picture:
     orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     image.load()
     notes = []
-    if orientation not in (0, 1):
+    if orientation in range(2, 9):
         image = ImageOps.exif_transpose(image)
         notes.append("turned as EXIF says")
     mode = image.mode
@@ -100,5 +99,6 @@ def _converted(image: Image.Image, path: Path) -> Picture:
         image = image.convert("RGBA")
     if frames > 1:
         notes.append(f"first of {frames} frames")
-    pixels = np.array(image.convert("RGB"), np.uint8)
+    # Converting copies also where there is nothing to convert.
+    pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"), np.uint8)
     return Picture(pixels, "; ".join(notes) or None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from esr_ray.errors import UserError
 from esr_ray.inference.enlarge import enlarging
 from esr_ray.inference.load import Loaded
 from esr_ray.inference.rows import Rows, bands_of, rows_of, with_alpha, without_alpha
+from esr_ray.picture_files import open_image
 from esr_ray.tasks.task import Levels
 from esr_ray.upscale.deep import begin_deep, in_planes, read_deep
 
@@ -70,18 +70,15 @@ def open_picture(path: Path, first_frame: bool = False, mosaic: bool = False) ->
     """Read a picture; an EXIF orientation is applied, palettes become colours. Of a `mosaic` the orientation is kept
     instead: turned it would be of another pattern.
 
-    Raises UserError, naming the file, where it is missing, empty, damaged, of another format or without 8 or 16 bits
-    that can be had, and where it is animated, unless only the `first_frame` is wanted.
+    Raises UserError, naming the file, where it is missing, empty, damaged, far larger than its file, of another format
+    or without 8 or 16 bits that can be had, and where it is animated, unless only the `first_frame` is wanted.
     """
     opened = None
     try:
         if path.stat().st_size == 0:
             raise UserError(f"{path}: is empty")
-        with warnings.catch_warnings():
-            # Large pictures are normal here; Pillow still refuses absurd ones with an error.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with _image(path) as image:
-                opened = picture_of(image, str(path), first_frame, mosaic, lambda: _image(path))
+        with open_image(path, READ) as image:
+            opened = picture_of(image, str(path), first_frame, mosaic, lambda: open_image(path, READ))
     except (UserError, MemoryError):
         raise
     except FileNotFoundError:
@@ -92,13 +89,6 @@ def open_picture(path: Path, first_frame: bool = False, mosaic: bool = False) ->
         # Pillow's decoders raise nearly anything on damaged files (OSError, SyntaxError, ValueError, struct.error).
         raise UserError(f"{path}: cannot be decoded ({error}); it may be damaged") from None
     yield opened
-
-
-@contextmanager
-def _image(path: Path) -> Iterator[Image.Image]:
-    # Not by its name: Pillow would map the pixels of some TIFFs into memory, those of turned ones wrongly.
-    with path.open("rb") as file, Image.open(file, formats=READ) as image:
-        yield image
 
 
 def picture_of(
