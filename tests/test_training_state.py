@@ -1,5 +1,8 @@
 """A training that goes on from a state ends with the weights of one that was never stopped, to the bit."""
 
+import io
+import zipfile
+
 import mindspore as ms
 import numpy as np
 import pytest
@@ -10,9 +13,10 @@ from esr_ray.errors import UserError
 from esr_ray.networks.checkpoint import checkpoint_from_bytes
 from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.final import LATER, Onlooker, completed, deciding_settings, train_fully
+from esr_ray.training.loop import CurvePoint, Progress
 from esr_ray.training.native import NativeNetworks
 from esr_ray.training.plain import PlainNetwork
-from esr_ray.training.state import TrainingState, state_bytes, state_from_bytes
+from esr_ray.training.state import TrainingState, pack_state, state_bytes, state_from_bytes
 
 SPEC = NetworkSpec(("S_1_4_8", "C_1_4_4"), 8, 2, "nearest")
 STEPS = 14
@@ -124,3 +128,52 @@ def test_a_damaged_state_is_told_by_its_name(library):
     for damaged in (content[:-200], content[: len(content) // 2], b"", b"nothing", content[300:]):
         with pytest.raises(UserError, match=r"net\.state\.npz: is not a readable training state"):
             state_from_bytes(damaged, "net.state.npz")
+
+
+def small_state():
+    arrays = pack_state({"weights": {"a": np.zeros((2, 3), np.float32)}}, 7)
+    return state_bytes(TrainingState(SPEC, {"steps": 9}, arrays, Progress(7, (CurvePoint(7, 0.5),), (0.5,), 1.0)))
+
+
+def with_member(content, name, change, compression=zipfile.ZIP_STORED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(file, "w", compression) as after:
+        for member in before.namelist():
+            after.writestr(member, change(before.read(member)) if member == name else before.read(member))
+    return file.getvalue()
+
+
+def test_a_small_state_is_read():
+    state = state_from_bytes(small_state(), "x")
+    assert state.progress == Progress(7, (CurvePoint(7, 0.5),), (0.5,), 1.0)
+    assert state.arrays["weights/a"].shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        # A head that asks for 24 terabytes.
+        ("weights/a.npy", lambda part: part.replace(b"(2, 3)", b"(2, 3000000000000)")),
+        ("weights/a.npy", lambda part: b"no array"),
+        ("weights/a.npy", lambda part: part.replace(b"<f4", b"|O8")),
+        ("weights/a.npy", lambda part: part.replace(b"'descr'", b"(((((((")),
+        ("esr_ray.state.npy", lambda part: part.replace(*(one.encode("utf-32-le") for one in ("steps", "stops")))),
+        (
+            "esr_ray.state.npy",
+            lambda part: part.replace(*(one.encode("utf-32-le") for one in ('"losses": [', '"losses": 3'))),
+        ),
+    ],
+)
+def test_an_array_that_is_none_is_told_before_it_takes_memory(name, change):
+    content = with_member(small_state(), name, change)
+    assert content != small_state()
+    with pytest.raises(
+        UserError, match=r"^net\.state\.npz: is not a readable training state \(\w+\); it may be truncated"
+    ):
+        state_from_bytes(content, "net.state.npz")
+
+
+def test_a_state_that_was_compressed_to_nothing_is_not_unpacked():
+    content = with_member(small_state(), "", None, zipfile.ZIP_DEFLATED)
+    with pytest.raises(UserError, match=r"is not a readable training state"):
+        state_from_bytes(content, "net.state.npz")

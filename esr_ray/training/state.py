@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from esr_ray.config.schema import TrainingConfig
 from esr_ray.errors import UserError
 from esr_ray.space.spec import NetworkSpec, spec_from_json
-from esr_ray.training.loop import CurvePoint, Progress
+from esr_ray.training.loop import Progress
 
 Named = dict[str, np.ndarray]
 """Arrays by the names of the parameters."""
@@ -22,6 +24,7 @@ Named = dict[str, np.ndarray]
 STEPS = "steps"
 _ABOUT = "esr_ray.state"
 _VERSION = 1
+_PROGRESS = ("steps", "curve", "losses")
 
 
 def pack_state(kinds: Mapping[str, Named], steps: int, **more: np.ndarray) -> Named:
@@ -82,20 +85,33 @@ def state_from_bytes(content: bytes, name: str) -> TrainingState:
     """The inverse of `state_bytes`; raises UserError, with the file's `name`, where it is damaged."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            _check_members(file.zip)
             arrays = {key: file[key] for key in file.files}
         about = json.loads(str(arrays.pop(_ABOUT)))
         if about["version"] != _VERSION:
             raise UserError(f"{name}: was written by another version of esr_ray; delete it to begin this training anew")
-        progress = about["progress"]
-        curve = tuple(CurvePoint(**point) for point in progress["curve"])
-        return TrainingState(
-            spec_from_json(about["network"]),
-            about["settings"],
-            arrays,
-            Progress(progress["steps"], curve, tuple(progress["losses"]), progress.get("seconds", 0.0)),
-        )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        said = about["progress"]
+        # The seconds were not written from the beginning.
+        progress = TypeAdapter(Progress).validate_python({**said, **{key: said[key] for key in _PROGRESS}})
+        settings = TypeAdapter(dict[str, Any]).validate_python(about["settings"])
+        return TrainingState(spec_from_json(about["network"]), settings, arrays, progress)
+    except (MemoryError, UserError):
+        raise
+    except Exception as error:
+        # NumPy and zipfile have exceptions of their own for each kind of damage.
         raise UserError(
             f"{name}: is not a readable training state ({type(error).__name__}); it may be truncated: delete it to "
             "begin this training anew"
         ) from None
+
+
+def _check_members(archive: zipfile.ZipFile) -> None:
+    """Raise ValueError where an array's head is not that of the bytes behind it: NumPy takes the memory of whatever
+    shape it says."""
+    for info in archive.infolist():
+        with archive.open(info) as member:
+            if np.lib.format.read_magic(member) != (1, 0) or info.compress_type != zipfile.ZIP_STORED:
+                raise ValueError("an array that was not written by esr_ray")
+            shape, _, kind = np.lib.format.read_array_header_1_0(member)
+            if min(shape, default=0) < 0 or math.prod(shape) * kind.itemsize != info.file_size - member.tell():
+                raise ValueError("an array of another size than its head says")
