@@ -325,7 +325,10 @@ def test_no_value_at_any_key_breaks_the_check(changes):
         ("seed: 1\nseed: 2\ndata: {hr: a}\n", ", line 2, column 1: ", "seed is given twice"),
         ("data:\n  hr: a\n  hr: b\n", ", line 3, column 3: ", "hr is given twice"),
         ("data: !!python/object:os.system x\n", ", line 1, column 7: ", "could not determine a constructor"),
-        ("data: 2020-13-45\n", ": ", "month must be in 1..12"),
+        ("data: 2020-13-45\n", ", line 1, column 7: ", "'2020-13-45' is no date: month must be in 1..12"),
+        ("seed: !!int ''\n", ", line 1, column 7: ", "'' is no whole number"),
+        ("seed: 1\ndata: !!bool maybe\n", ", line 2, column 7: ", "'maybe' is no true or false"),
+        ("data: !!timestamp today\n", ", line 1, column 7: ", "'today' is no date"),
         ("data: \0\n", ": ", "special characters are not allowed"),
     ],
 )
@@ -411,6 +414,35 @@ def test_override_that_does_not_read_is_told_so(override, line):
     with pytest.raises(UserError) as caught:
         with_overrides({"seed": 1}, [override])
     assert str(caught.value) == f"--set {override}: {line}"
+
+
+@pytest.mark.parametrize(
+    ("override", "shown"),
+    [
+        ("seed=[\n\n", "seed=["),
+        ("se\ned", "se ed"),
+        ("seed.x=\n3", "seed.x= 3"),
+        ("data.hr=[" + "x" * 5000, "data.hr=[" + "x" * 191 + "…"),
+    ],
+)
+def test_an_override_is_shown_in_one_short_line(override, shown):
+    with pytest.raises(UserError) as caught:
+        with_overrides({"seed": 1}, [override])
+    assert str(caught.value).startswith(f"--set {shown}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_half_of_a_character_is_told(tmp_path):
+    line = load_fault(tmp_path, 'data: {hr: "photos \\uD800"}\n')
+    assert line.startswith(": is not a configuration: ")
+    assert r"photos \ud800" in line
+    assert line.endswith(" has a character that is none; change it")
+
+
+def test_a_long_value_is_shown_in_part(tmp_path):
+    line = load_fault(tmp_path, f"seed: {'x' * 10_000}\ndata: {{hr: a}}\n")
+    assert line.startswith(": seed: must be a valid integer, got 'xxx")
+    assert len(line) < 300
 
 
 def test_override_of_an_unknown_key_is_told_like_one_in_the_file(tmp_path):

@@ -49,6 +49,16 @@ class _Loader(yaml.SafeLoader):
             raise _TooDeep
         return super().add_indent(column)
 
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # Whatever comes of a date that no calendar has, or of a tag that is not the value's.
+            kind = node.tag.rpartition(":")[2]
+            why = f": {error}" if isinstance(error, ValueError) else ""
+            problem = f"{_short(node.value)} is no {_TAGS.get(kind, kind)}{why}"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
+
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
         seen: dict[str, Any] = {}
@@ -62,6 +72,8 @@ class _Loader(yaml.SafeLoader):
                 self.repeated.append(error)
         return node
 
+
+_TAGS = {"int": "whole number", "float": "number", "bool": "true or false", "timestamp": "date", "binary": "base64"}
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
@@ -125,6 +137,8 @@ MOST_CHARACTERS = 2_000_000
 MOST_VALUES = 100_000
 """Of a configuration, with all that its aliases stand for: a few hundred bytes of these may stand for gigabytes."""
 MOST_LEVELS = 50
+_SHOWN = 200
+"""So many characters of a value, or of an override, are shown in an error."""
 
 
 class _TooMuch(ValueError):
@@ -175,9 +189,6 @@ def _parse(text: str, where: str) -> dict[str, Any]:
         raise UserError(f"{where}{place}: is not valid YAML: {problem}") from None
     except _TooMuch as error:
         raise UserError(f"{where}: is not a configuration: {error}") from None
-    except ValueError as error:
-        # A date that no calendar has.
-        raise UserError(f"{where}: is not valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"{where}: must be a mapping of sections (task, space, evolution, data, ...)")
     return content
@@ -186,24 +197,30 @@ def _parse(text: str, where: str) -> dict[str, Any]:
 def _apply(content: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     keys = path.strip().split(".")
+    shown = " ".join(override.split())
+    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
     if not equals or not all(keys):
-        raise UserError(f"--set {override}: write KEY.PATH=VALUE, such as evolution.num_generation=3")
+        raise UserError(f"--set {shown}: write KEY.PATH=VALUE, such as evolution.num_generation=3")
     try:
         value = _load(text)
-    except (yaml.YAMLError, ValueError):
-        raise UserError(f"--set {override}: the value is not valid YAML") from None
+    except (yaml.YAMLError, _TooMuch):
+        raise UserError(f"--set {shown}: the value is not valid YAML") from None
     section = content
     for key in keys[:-1]:
         section = section.setdefault(key, {})
         if not isinstance(section, dict):
-            raise UserError(f"--set {override}: {key} is a value, not a section")
+            raise UserError(f"--set {shown}: {key} is a value, not a section")
     section[keys[-1]] = value
 
 
 def check_config(content: Mapping[str, Any], where: str) -> Config:
     """Check plain data against the schema; `where` is the file that messages name."""
     try:
-        text = json.dumps(content, default=str)
+        text = json.dumps(content, default=str, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        # Half of a pair of surrogates, or a byte of a file's name that is no UTF-8.
+        around = _short(error.object[max(0, error.start - 20) : error.end + 20])
+        raise UserError(f"{where}: is not a configuration: {around} has a character that is none; change it") from None
     except (TypeError, ValueError) as error:
         # Keys that are dates or empty, a section that holds itself by an alias.
         raise UserError(f"{where}: is not a configuration: {error}") from None
@@ -260,8 +277,14 @@ def _line(fault: _Fault) -> str:
     if kind == "union_tag_not_found":
         return f"{key}type is missing; give it ({wanted})"
     if kind == "union_tag_invalid":
-        return f"{key}type must be {wanted}, got {fault.error['input']['type']!r}"
-    return f"{key}must be {wanted}, got {fault.error['input']!r}{_hint(fault)}"
+        return f"{key}type must be {wanted}, got {_short(fault.error['input']['type'])}"
+    return f"{key}must be {wanted}, got {_short(fault.error['input'])}{_hint(fault)}"
+
+
+def _short(value: Any) -> str:
+    """A value as an error shows it."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _hint(fault: _Fault) -> str:
