@@ -139,7 +139,9 @@ def test_damage_is_never_cut_off_behind_a_torn_line(file):
         read_journal(file)
 
 
-@pytest.mark.parametrize("line", [b"[]", b"3", b"null", b'"text"', b"{}", b"\xff\xfe", b""])
+@pytest.mark.parametrize(
+    "line", [b"[]", b"3", b"null", b'"text"', b"{}", b"\xff\xfe", b"", b"[" * 100_000, b"9" * 5_000]
+)
 def test_lines_that_are_no_events_are_damage(file, line):
     write(file, SOME)
     file.write_bytes(line + b"\n" + file.read_bytes())

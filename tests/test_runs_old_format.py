@@ -5,6 +5,7 @@ from strategies import small_space
 from worlds import PAPER
 
 from esr_ray.config.load import check_config
+from esr_ray.errors import UserError
 from esr_ray.metrics import Quality
 from esr_ray.runs.journal import Journal
 from esr_ray.runs.population import population_lines
@@ -129,6 +130,31 @@ def test_the_length_is_the_configured_one_where_nothing_has_finished(old):
 def test_the_length_is_that_of_the_trainings_where_it_was_given_in_epochs(old):
     run = ("run", {"seed": 7, "config": {"fast_training": {"steps": 1000, "epochs": 2}}})
     assert read_history(old([run, asked(0), finished(0)])).state.jobs[0].steps == 40
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "told"),
+    [
+        (2, {"genome": 3}, r"event 3: .*'asked'"),
+        (2, {"id": None}, r"event 3: .*'asked'"),
+        (2, {"id": [1]}, r"event 3: .*'asked'"),
+        (2, {"parents": [[]]}, r"event 3: .*'asked'"),
+        (7, {"curve": 3}, r"event 2: .*'asked'"),
+        (7, {"curve": [[]]}, r"event 2: .*'asked'"),
+        (0, {"config": {"fast_training": 3}}, r"event 1: .*'run'|event 2: .*'asked'"),
+    ],
+)
+def test_what_is_no_line_of_format_1_is_told_with_its_place(old, place, change, told):
+    events = [
+        (kind, {**content, **(change if number == place else {})}) for number, (kind, content) in enumerate(WHOLE)
+    ]
+    if place == 0:
+        # Where nothing has finished the configuration has the length.
+        events = [one for one in events if one[0] != "finished"]
+    path = old(events)
+    with pytest.raises(UserError, match=told) as caught:
+        read_history(path)
+    assert str(caught.value).startswith(f"{path}, event ")
 
 
 def test_duplicates_are_left_out(old):

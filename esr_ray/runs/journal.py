@@ -45,8 +45,9 @@ def _decode(line: bytes) -> tuple[Event, str] | None:
     try:
         event = json.loads(line)
         crc = event.pop("crc")
-        return (event, crc) if isinstance(event["v"], int) and isinstance(crc, str) else None
-    except (ValueError, KeyError, AttributeError, TypeError):
+        is_event = isinstance(event["v"], int) and isinstance(event["event"], str) and isinstance(crc, str)
+        return (event, crc) if is_event else None
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return None
 
 
@@ -76,7 +77,8 @@ def read_journal(path: Path) -> Found:
         decoded = _decode(line)
         if decoded is not None and decoded[0]["v"] not in READABLE:
             raise UserError(
-                f"{path}, line {number}: has format {decoded[0]['v']}, this version reads {READABLE[0]} to {FORMAT}"
+                f"{path}, line {number}: has format {str(decoded[0]['v'])[:20]}, this version reads {READABLE[0]} to "
+                f"{FORMAT}"
             )
         older = decoded is not None and bool(events) and decoded[0]["v"] < events[-1]["v"]
         if decoded is None or older or decoded[1] != _checksum(decoded[0], before):

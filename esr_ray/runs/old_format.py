@@ -6,34 +6,50 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 _OF_JOBS = ("started", "finished", "failed", "lost", "retry")
+_NONE = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
+"""What comes of a line that is none of the format."""
 
 
 def upgraded(lines: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The lines, those of format 1 changed into format 2; duplicates, which were not trained, are left out."""
-    steps = _steps(lines)
+    """The lines, those of format 1 changed into format 2; duplicates, which were not trained, are left out.
+
+    What is no line of format 1 stays as it is: no event of today is read from it, and that is told with its place.
+    """
+    try:
+        steps = _steps(lines)
+    except _NONE:
+        yield from lines
+        return
     trained_as: dict[int, int] = {}
     seed = 0
     for line in lines:
-        if line["event"] == "run":
-            seed = line["seed"]
-        if line.get("v") != 1 or line["event"] not in ("asked", *_OF_JOBS):
-            yield line
-        elif line["event"] == "asked":
-            if line["same_as"] is None:
+        event = line.get("event")
+        if event == "run":
+            seed = line.get("seed", 0)
+        try:
+            if line["v"] != 1 or event not in ("asked", *_OF_JOBS):
+                changed = line
+            elif event != "asked":
+                changed = {**line, "job": line["id"], "candidate": line["id"]}
+            else:
+                same_as = line["same_as"]
+                trained_as[line["id"]] = line["id"] if same_as is None else same_as
+                if same_as is not None:
+                    continue
                 parents = [trained_as.get(one, one) for one in line["parents"]]
-                yield _asked({**line, "parents": parents}, steps, seed)
-            trained_as[line["id"]] = line["id"] if line["same_as"] is None else line["same_as"]
-        else:
-            yield {**line, "job": line["id"], "candidate": line["id"]}
+                changed = _asked({**line, "parents": parents}, steps, seed)
+        except _NONE:
+            changed = line
+        yield changed
 
 
 def _steps(lines: Sequence[dict[str, Any]]) -> int:
     """Of each training: they were all as long. What a loss curve ends with also knows lengths given in epochs."""
-    curves = (line["curve"] for line in lines if line["event"] == "finished" and line.get("curve"))
+    curves = (line["curve"] for line in lines if line.get("event") == "finished" and line.get("curve"))
     last = next(curves, None)
     if last is not None:
         return int(last[-1][0])
-    configs = (line["config"] for line in lines if line["event"] == "run" and line.get("config"))
+    configs = (line["config"] for line in lines if line.get("event") == "run" and line.get("config"))
     config: dict[str, Any] = next(configs, {})
     return int(config.get("fast_training", {}).get("steps", 1))
 
