@@ -61,7 +61,14 @@ def first(content):
     ("change", "message"),
     [
         (lambda c: "{" + json.dumps(c), r"hccl.json, line 1, column \d+: is not valid JSON"),
+        (lambda c: "[" * 100_000, "is not valid JSON: maximum recursion depth"),
+        (lambda c: "9" * 5_000, "is not valid JSON: Exceeds the limit"),
         (lambda c: [c], "has no server_list"),
+        (lambda c: {**c, "server_list": "x" * 5_000}, "server_list is 'xxx"),
+        (
+            lambda c: c["server_list"][0].update(server_id="a\nb") or c,
+            r"server_list\[0\]: server_id is 'a\\nb', and should",
+        ),
         (lambda c: {**c, "server_list": {}}, "server_list is {}, and should be a list"),
         (lambda c: {**c, "server_list": []}, "names no device"),
         (lambda c: c["server_list"][1].pop("server_id") and c, r"server_list\[1\]: has no server_id"),
@@ -72,6 +79,10 @@ def first(content):
         (
             lambda c: first(c).update(rank_id="one") or c,
             "rank_id is 'one', and should be a number",
+        ),
+        *(
+            (lambda c, value=value: first(c).update(rank_id=value) or c, "rank_id is .*, and should be a number from 0")
+            for value in ("²", "٣", "9" * 20, -1, True, 1.0, None)
         ),
         (lambda c: first(c).update(rank_id="0") or c, r"rank_id must be 0 to 3, each once"),
         (
@@ -85,6 +96,7 @@ def test_what_is_wrong_is_told_with_its_place(tmp_path, change, message):
     with pytest.raises(UserError, match=message) as told:
         read_rank_table(path)
     assert str(path) in str(told.value)
+    assert len(str(told.value)) < len(str(path)) + 300
     assert "\n" not in str(told.value)
 
 

@@ -56,6 +56,13 @@ def test_what_breaks_no_rule_is_legal(name):
     assert parse_block(name).name == name
 
 
+@pytest.mark.parametrize("name", ["S_4_8_1\u0663", "\uff33_4_8_16", "S_4_8_16\n", "S_4_8_0", "S_04_8_8", "x" * 10_000])
+def test_a_name_is_of_plain_letters_and_digits_and_shown_in_part(name):
+    with pytest.raises(UserError, match="is not a block: write TYPE_CONVS_GROWTH_OUT") as error:
+        parse_block(name)
+    assert len(str(error.value)) < 200
+
+
 def test_group_counts_are_powers_of_two_up_to_four():
     assert [group_count(index) for index in range(10)] == [1, 2, 2, 4, 4, 4, 4, 4, 4, 4]
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from esr_ray.errors import TooFewDevices, UserError
+
+_ADDRESS = re.compile(r"[\w.:%-]{1,255}", re.ASCII)
+_NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,16 @@ def read_rank_table(path: Path) -> RankTable:
         raise UserError(f"{path}: could not be read: {error}") from None
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {error.lineno}, column {error.colno}: is not valid JSON: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        # A number of thousands of digits, or more brackets than Python reads.
+        raise UserError(f"{path}: is not valid JSON: {error}") from None
     servers = _field(content, "server_list", list, str(path))
     ranks: dict[tuple[str, int], int] = {}
     for index, server in enumerate(servers):
         place = f"{path}: server_list[{index}]"
         name = _field(server, "server_id", str, place)
+        if _ADDRESS.fullmatch(name) is None:
+            raise UserError(f"{place}: server_id is {name!r:.60}, and should be the address of a server")
         for number, device in enumerate(_field(server, "device", list, place)):
             where = f"{place}.device[{number}]"
             key = (name, _number(device, "device_id", where))
@@ -62,7 +71,8 @@ def read_rank_table(path: Path) -> RankTable:
     if not ranks:
         raise UserError(f"{path}: names no device")
     if sorted(ranks.values()) != list(range(len(ranks))):
-        raise UserError(f"{path}: rank_id must be 0 to {len(ranks) - 1}, each once; they are {sorted(ranks.values())}")
+        found = f"{sorted(ranks.values())!r:.200}"
+        raise UserError(f"{path}: rank_id must be 0 to {len(ranks) - 1}, each once; they are {found}")
     return RankTable(path, ranks)
 
 
@@ -97,13 +107,13 @@ def _field(content: Any, key: str, kind: type, place: str) -> Any:
         raise UserError(f"{place}: has no {key}; see the rank table in cluster/README.md")
     value = content[key]
     if not isinstance(value, kind):
-        raise UserError(f"{place}: {key} is {value!r}, and should be a {kind.__name__}")
+        raise UserError(f"{place}: {key} is {value!r:.60}, and should be a {kind.__name__}")
     return value
 
 
 def _number(content: Any, key: str, place: str) -> int:
     text = _field(content, key, object, place)
     # The table's numbers are strings.
-    if not (isinstance(text, str) and text.isdigit()) and not (isinstance(text, int) and text >= 0):
-        raise UserError(f"{place}: {key} is {text!r}, and should be a number from 0")
+    if isinstance(text, bool) or not isinstance(text, int | str) or _NUMBER.fullmatch(str(text)) is None:
+        raise UserError(f"{place}: {key} is {text!r:.60}, and should be a number from 0")
     return int(text)

@@ -19,7 +19,9 @@ MOST_CONVS = 256
 """Of a block: each sees all before it, so that their description grows with the square."""
 _DIGITS = 4
 """Of a number in a block's name: more would only ever take all memory."""
-_NAME = re.compile(r"([A-Z])_([1-9]\d*)_([1-9]\d*)_([1-9]\d*)")
+_SHOWN = 40
+"""So many characters of what is no block are shown in an error."""
+_NAME = re.compile(r"([A-Z])_([1-9]\d*)_([1-9]\d*)_([1-9]\d*)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -142,9 +144,9 @@ def parse_block(name: str) -> Block:
     """
     match = _NAME.fullmatch(name)
     if match is None:
-        raise UserError(f"{name!r} is not a block: write TYPE_CONVS_GROWTH_OUT, such as G_8_16_24")
+        raise UserError(f"{name[:_SHOWN]!r} is not a block: write TYPE_CONVS_GROWTH_OUT, such as G_8_16_24")
     if max(len(text) for text in match.groups()[1:]) > _DIGITS:
-        raise UserError(f"{name[:40]!r}: no number of a block has more than {_DIGITS} digits")
+        raise UserError(f"{name[:_SHOWN]!r}: no number of a block has more than {_DIGITS} digits")
     letter, convs, growth, out = match.group(1), *(int(text) for text in match.groups()[1:])
     if convs > MOST_CONVS:
         raise UserError(f"{name!r}: a block has at most {MOST_CONVS} convolutions")

@@ -68,9 +68,9 @@ def spec_from_json(text: str) -> NetworkSpec:
     }
     for name, (value, most) in numbers.items():
         if type(value) is not int or not 1 <= value <= most:
-            raise ValueError(f"{name} is {value!r}, not from 1 to {most}")
+            raise ValueError(f"{name} is {value!r:.60}, not from 1 to {most}")
     if spec.global_skip not in SKIPS:
-        raise ValueError(f"global_skip is {spec.global_skip!r}, not one of {', '.join(SKIPS)}")
+        raise ValueError(f"global_skip is {spec.global_skip!r:.60}, not one of {', '.join(SKIPS)}")
     if not isinstance(spec.task, str) or len(spec.task) > MOST_OF_TASK:
         raise ValueError(f"task is not a text of up to {MOST_OF_TASK:,} characters")
     if len(spec.arch) > MOST_BLOCKS:
