@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -14,7 +16,8 @@ import ray
 from esr_ray.config.load import check_config
 from esr_ray.errors import UserError
 from esr_ray.networks.target import VISIBLE
-from esr_ray.runtime.evaluator import Evaluator, Ready, Reply
+from esr_ray.runtime import ray_backend
+from esr_ray.runtime.evaluator import CONTROL, Evaluator, Ready, Reply
 from esr_ray.runtime.placement import Placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
@@ -23,9 +26,11 @@ from esr_ray.search.events import Failed, Lost
 from esr_ray.search.job import Job
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.state import State
+from esr_ray.space.spec import NetworkSpec
 from esr_ray.tasks.make import space_of
 from esr_ray.tasks.pictures import open_pictures, plan_pictures
 from esr_ray.training.kernels import Kernels
+from esr_ray.training.plain import PlainNetwork
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -68,10 +73,12 @@ class Broken(Scripted):
 
 
 class Told:
-    """A job as far as the backend looks at it: an id, its steps, and here what is to become of it."""
+    """A job as far as the backend looks at it: an id, its steps, its candidate's id and mult-adds, and here what is to
+    become of it."""
 
     def __init__(self, id: int, fate: str, steps: int = 3) -> None:
         self.id, self.fate, self.steps = id, fate, steps
+        self.candidate = SimpleNamespace(id=100 + id, mult_adds=10**9)
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +94,11 @@ def job() -> Job:
     return first
 
 
-def scripted_backend(placement: Placement, **runtime: object) -> RayBackend:
+def scripted_backend(
+    placement: Placement, say: Callable[[str], None] = lambda line: None, **runtime: object
+) -> RayBackend:
     config = check_config({**CONFIG, "runtime": runtime}, "test")
-    return RayBackend(WorkerSetup(config, "CPU", plan_pictures(config), ()), placement, evaluator=Scripted)
+    return RayBackend(WorkerSetup(config, "CPU", plan_pictures(config), ()), placement, say, evaluator=Scripted)
 
 
 def outcomes(backend: RayBackend, count: int) -> list[BackendEvent]:
@@ -198,10 +207,12 @@ def test_idle_evaluators_of_a_node_on_which_one_died_are_replaced() -> None:
 
 
 class Raises(Evaluator):
-    """Its device computes nothing."""
+    """Computes no network of a search; of those that have a `seed` of one, none at all."""
 
     def __init__(self, setup: WorkerSetup) -> None:
-        def make(*given: object) -> None:
+        def make(spec: NetworkSpec, *given: object) -> PlainNetwork:
+            if spec.arch == CONTROL and setup.config.seed == 0:
+                return PlainNetwork(spec, *given)
             raise RuntimeError("the device is in use\nmore of it")
 
         self.setup = setup
@@ -213,10 +224,10 @@ class Raises(Evaluator):
 
 
 @pytest.mark.usefixtures("local_ray")
-@pytest.mark.parametrize(("target", "ends"), [("CPU", Failed), ("Ascend", Lost)])
-def test_what_a_network_raises_is_on_ascend_laid_to_the_device(target: str, ends: type) -> None:
-    config = check_config(CONFIG, "test")
-    backend = RayBackend(WorkerSetup(config, target, plan_pictures(config), ()), ONE_CPU, evaluator=Raises)
+@pytest.mark.parametrize(("seed", "ends"), [(0, Failed), (1, Lost)])
+def test_what_a_network_raises_is_laid_to_the_device_if_that_can_train_no_other_one(seed: int, ends: type) -> None:
+    config = check_config({**CONFIG, "seed": seed, "runtime": {"kernels": "plain"}}, "test")
+    backend = RayBackend(WorkerSetup(config, "CPU", plan_pictures(config), ()), ONE_CPU, evaluator=Raises)
     backend.submit([job()])
     before = backend._workers[0].actor
     ended = outcomes(backend, 1)[-1]
@@ -224,7 +235,74 @@ def test_what_a_network_raises_is_on_ascend_laid_to_the_device(target: str, ends
     backend.cancel()
     assert type(ended) is ends
     assert ended.reason.endswith("RuntimeError: the device is in use")
-    assert replaced == (target == "Ascend")
+    assert replaced == (ends is Lost)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_what_hangs_before_there_is_any_result_is_told_of_and_lost_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_backend, "LEAST_DEADLINE_S", 2.0)
+    monkeypatch.setattr(ray_backend, "FIRST_RESULT_S", 0.5)
+    said: list[str] = []
+    backend = scripted_backend(ONE_CPU, said.append)
+    backend.submit([Told(0, "hangs")])
+    ended = outcomes(backend, 1)[-1]
+    backend.cancel()
+    assert isinstance(ended, Lost)
+    assert re.fullmatch(r"scripted of here: passed its deadline of \d+ s \(runtime.candidate_timeout_s\)", ended.reason)
+    told = [line for line in said if line.startswith("no training has ended yet: candidate 100 has been trained for ")]
+    assert told
+    assert "s on scripted of here, and is given up after " in told[0]
+
+
+def test_the_first_deadline_is_what_the_slowest_device_would_need() -> None:
+    backend = scripted_backend(ONE_CPU)
+    training = backend.setup.config.fast_training
+    pixels = 1280 * 720 / backend.setup.config.task.scale**2
+    step_s = 3 * 10**9 / pixels * training.batch_size * training.crop_size**2 / 1e9
+    assert backend._deadline_s(Told(0, "ends", 1000)) == pytest.approx(600 + 1000 * step_s)
+    backend._slowest_step_s = 2.0
+    assert backend._deadline_s(Told(0, "ends", 1000)) == 20_000
+    assert backend._deadline_s(Told(0, "ends", 3)) == 600
+
+
+class ByDevice(Scripted):
+    """Says where it is, and dies of all that it is given on the first device."""
+
+    def ready(self) -> Ready:
+        return Ready(f"NPU {os.environ[VISIBLE]}", "here", os.getpid(), "no kernels")
+
+    def train(self, references: Sequence[ray.ObjectRef], job_id: int) -> Reply:
+        if os.environ[VISIBLE] == "0":
+            os._exit(1)
+        return Reply(None, os.environ[VISIBLE], 0.0)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_job_that_was_lost_is_tried_elsewhere_and_a_device_that_is_given_up_is_given_nothing() -> None:
+    config = check_config(CONFIG, "test")
+    said: list[str] = []
+    setup = WorkerSetup(config, "CPU", plan_pictures(config), ())
+    backend = RayBackend(setup, Placement("NPU", "CPU", 2, ""), said.append, evaluator=ByDevice)
+    lost: list[int] = []
+    backend.submit([Told(index, "ends") for index in range(2)])
+    while not lost:
+        lost = [event.job for event in outcomes(backend, 1) if isinstance(event, Lost)]
+    # It waits for the other device, though this one is free again.
+    backend.submit([Told(lost[0], "ends")])
+    seen: list[BackendEvent] = []
+    while not any(isinstance(event, Failed) and event.job == lost[0] for event in seen):
+        seen += outcomes(backend, 1)
+    while any(worker.ready is None for worker in backend._workers):
+        backend.next_event(0.5)
+    backend.give_up("NPU 0", "here", "it died")
+    assert backend.free() == 1
+    backend.submit([Told(index, "ends") for index in range(10, 14)])
+    ended = [event for event in outcomes(backend, 4) if not isinstance(event, Began)]
+    assert {event.reason for event in ended} == {"1"}
+    assert said[-1] == "NPU 0 of here loses what it is given (it died): nothing more is trained there"
+    with pytest.raises(UserError, match=r"^no device is left: .*, at last: it was told to; see what is wrong there"):
+        backend.give_up("NPU 1", "here", "it was told to")
+    backend.cancel()
 
 
 @pytest.mark.usefixtures("local_ray")

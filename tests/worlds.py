@@ -8,6 +8,7 @@ import numpy as np
 from strategies import small_space
 
 from esr_ray.config.load import check_config
+from esr_ray.errors import UserError
 from esr_ray.metrics import Quality
 from esr_ray.runs.events import Resumed, Retried, RunBegan
 from esr_ray.runs.journal import Journal, read_journal
@@ -120,12 +121,16 @@ def failing_once(job, tries):
     return "failed" if job.id % 2 and tries == 0 else "finished"
 
 
+DEVICES = 9
+"""Names that the devices of `InProcess` have."""
+
+
 class InProcess:
     """A backend whose results come in an order that the seed decides, killed after a number of events."""
 
     def __init__(self, world, seed=0, devices=3, events=None):
         self.world, self.random, self.devices, self.events = world, random.Random(seed), devices, events
-        self.queue, self.running, self.submitted, self.stopped = [], [], [], []
+        self.queue, self.running, self.submitted, self.stopped, self.given_up = [], [], [], [], []
 
     def free(self):
         return max(0, self.devices - len(self.queue) - len(self.running))
@@ -147,7 +152,7 @@ class InProcess:
         if self.queue and len(self.running) < self.devices and (not self.running or self.random.random() < 0.7):
             job = self.queue.pop(0)
             self.running.append(job)
-            return Began(job.id, f"device {self.random.randrange(9)}", "node")
+            return Began(job.id, f"device {self.random.randrange(DEVICES)}", "node")
         return self.end(self.running.pop(self.random.randrange(len(self.running))))
 
     def end(self, job):
@@ -157,6 +162,11 @@ class InProcess:
         self.stopped.append(job)
         self.queue = [one for one in self.queue if one.id != job]
         self.running = [one for one in self.running if one.id != job]
+
+    def give_up(self, device, node, reason):
+        self.given_up.append(device)
+        if len(self.given_up) >= DEVICES:
+            raise UserError(f"no device is left: {reason}")
 
     def cancel(self):
         self.queue, self.running = [], []

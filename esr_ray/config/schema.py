@@ -325,11 +325,15 @@ class RuntimeConfig(Section):
     rank_table: str | None = Field(
         None, description="HCCL's rank table (RANK_TABLE_FILE), Ascend only; without it devices find each other"
     )
-    max_attempts: Count = Field(3, description="how often a candidate is tried whose process or node dies")
+    max_attempts: Count = Field(
+        3,
+        description="how often a candidate is tried whose process or node dies; a device that "
+        "loses one after the other is given up instead, and where none is left the run stops",
+    )
     candidate_timeout_s: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="seconds after which a candidate is given up as failed; without it ten times what the slowest took "
-        "so far, and ten minutes at least",
+        description="seconds after which a candidate is given up as failed; without it what takes ten times as long as "
+        "the slowest so far, and more than ten minutes, is tried elsewhere",
     )
     memory_limit_mb: Annotated[int, Field(ge=500)] = Field(
         4096, description="resident memory above which an evaluator is replaced between two candidates"

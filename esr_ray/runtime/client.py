@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from importlib import import_module
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import psutil
@@ -23,12 +21,11 @@ from esr_ray.runs.status import Status
 from esr_ray.runtime.address import find_cluster
 from esr_ray.runtime.driver import Driver, DriverSetup, Outcome
 from esr_ray.runtime.lifeline import Lifeline, RayLost
+from esr_ray.runtime.local import end, silent, this_machine_alone
 from esr_ray.runtime.setup import worker_environment
 
 POLL_S = 0.5
 """How often the status is asked for."""
-ENDS_S = 5.0
-"""How long a process of a local Ray that has ended may still be there, before it is killed."""
 
 
 @contextmanager
@@ -37,8 +34,7 @@ def connection(address: str | None) -> Iterator[None]:
 
     Raises UserError where no cluster answers.
     """
-    local = address is None
-    with _own_token(local), _own_machine_only(local), _silent(), _connected(address):
+    with silent(), this_machine_alone() if address is None else nullcontext(), _connected(address):
         yield
 
 
@@ -76,89 +72,7 @@ def _connected(address: str | None) -> Iterator[None]:
     finally:
         with signals.held():
             ray.shutdown()
-            _end(started)
-
-
-def _end(processes: list[psutil.Process]) -> None:
-    """Kill what is left of a local Ray that has ended: where a part of it had died, the others may wait for it."""
-    _, left = psutil.wait_procs(processes, ENDS_S)
-    for process in left:
-        with suppress(psutil.Error):
-            process.kill()
-
-
-@contextmanager
-def _own_machine_only(wanted: bool) -> Iterator[None]:
-    """A Ray that is started while the block runs listens on 127.0.0.1 alone, with all its processes.
-
-    Its node takes that address if Ray believes that it makes no clusters here, as on macOS and Windows.
-    """
-    if not wanted:
-        yield
-        return
-    name = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-    before = os.environ.get(name)
-    # For the processes that it starts, and for this one, which may have read it already.
-    os.environ[name] = "0"
-    try:
-        with _changed("ray._private.ray_constants", "ENABLE_RAY_CLUSTER", False):
-            yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Ray prints errors of its own processes into this one's output: its last lines of log where a part of it dies."""
-    with _changed("ray._private.worker", "print_to_stdstream", lambda *given, **named: None):
-        yield
-
-
-@contextmanager
-def _changed(module: str, name: str, value: Any) -> Iterator[None]:
-    """What Ray has under a name of its own, which other versions may not have, is `value` while the block runs."""
-    try:
-        owner = import_module(module)
-        before = getattr(owner, name)
-    except (ImportError, AttributeError):
-        yield
-        return
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
-
-
-@contextmanager
-def _own_token(wanted: bool) -> Iterator[None]:
-    """A token for Ray on this machine alone, which its processes inherit while the block runs.
-
-    Ray would write one into the user's home, readable by all, and could not start without a home. A token that the user
-    brings is left as it is; so is that of a cluster.
-    """
-    if not wanted or any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
-        yield
-        return
-    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    _read_token_again()
-    try:
-        yield
-    finally:
-        os.environ.pop("RAY_AUTH_TOKEN", None)
-        _read_token_again()
-
-
-def _read_token_again() -> None:
-    """Ray reads its token once in a process, and this process may use another Ray later, or did before."""
-    # Not there in versions of Ray that have no tokens.
-    with suppress(ImportError, AttributeError):
-        from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
-
-        AuthenticationTokenLoader.instance().reset_cache()
+            end(started)
 
 
 def start_driver(setup: DriverSetup) -> Any:

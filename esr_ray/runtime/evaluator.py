@@ -13,7 +13,7 @@ import psutil
 import ray
 
 from esr_ray.config.schema import wants_device_cost
-from esr_ray.errors import DISK_FULL, NodeTrouble, UserError
+from esr_ray.errors import DiskFull, NodeTrouble, UserError
 from esr_ray.networks.target import begin_peak, device_name, memory_use, use_target
 from esr_ray.runtime.node import this_node
 from esr_ray.runtime.node_pictures import open_here
@@ -26,6 +26,10 @@ from esr_ray.training.result import Trained
 
 if TYPE_CHECKING:
     from esr_ray.training.device_cost import CostPlan
+
+
+CONTROL = ("S_2_8_8",)
+"""The network that any process can train which can train at all."""
 
 
 @dataclass(frozen=True)
@@ -93,24 +97,43 @@ class Evaluator:
             )
             trained = replace(trained, seconds=replace(trained.seconds, start=self._start_s))
             self._start_s = 0.0
+        except DiskFull as error:
+            raise NodeTrouble(str(error)) from None
         except (Diverged, UserError) as error:
             reason = str(error)
         except MemoryError:
             raise
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in DISK_FULL:
-                # This node's trouble, not the candidate's.
-                raise
-            if self.setup.target == "Ascend" and isinstance(error, RuntimeError):
-                # As far as one can tell: a device that is broken, or whose memory another process holds, says no more,
-                # and would fail all that it is given, in a second each.
-                raise NodeTrouble(_one_line(error)) from None
-            # Whatever a network raises is its own failure: the search goes on without it.
+            # What a network raises is its own failure, and the search goes on without it; unless this process, or its
+            # node, can train no other one either: memory, the temporary folder or the device may be to blame.
             reason = _one_line(error)
+            if isinstance(error, OSError) or not self._trains():
+                raise NodeTrouble(reason) from None
         if trained is None or trained.kernels == "plain":
             # Not after a native network: the next one needs the graph that this would delete.
             release_memory()
         return Reply(trained, reason, private_mb())
+
+    def _trains(self) -> bool:
+        """Whether a small network of known blocks can be trained here."""
+        from esr_ray.training.candidate import train_candidate
+        from esr_ray.training.schedule import of_length
+
+        config = self.setup.config
+        try:
+            train_candidate(
+                network_spec(CONTROL, config),
+                of_length(config.fast_training, 1),
+                self.pictures.train,
+                self.pictures.validation[:1],
+                0,
+                make=self.kernels.make,
+            )
+        except MemoryError:
+            raise
+        except Exception:
+            return False
+        return True
 
     def _cost_plan(self) -> CostPlan | None:
         """What is measured of each network, if the search wants to know it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,18 +17,26 @@ from esr_ray.runtime.placement import Placement, devices_of_cluster, ray_options
 from esr_ray.runtime.remote_errors import reason_of, says_what_to_do
 from esr_ray.runtime.setup import WorkerSetup, worker_environment
 from esr_ray.search.backend import BackendEvent, Began, Done
+from esr_ray.search.blame import Device
 from esr_ray.search.events import Failed, Lost
 from esr_ray.search.job import Job
+from esr_ray.space.counts import OUTPUT_PIXELS
 
 START_TRIES = 3
 """Times in a row that an evaluator may fail to start before it is given up, and with the last one the search."""
 DEADLINE_FACTOR = 10
 LEAST_DEADLINE_S = 600.0
 """Without candidate_timeout_s a step may take ten times as long as in the slowest job so far, and a job ten minutes."""
+SLOWEST_DEVICE = 1e9
+"""Mult-adds per second that any device has: until the first result, they are what a deadline is reckoned from."""
+PASSES = 3
+"""A step of training is forward, and backward for activations and for weights."""
 LOOK_S = 5.0
 """How often the cluster is asked for devices that have come or gone."""
 PATIENCE_S = 30.0
 """After so many seconds in which no evaluator has started, the user is told what is waited for."""
+FIRST_RESULT_S = 120.0
+"""After so many seconds without a first result, too; and again after twice as many."""
 
 
 @dataclass
@@ -70,7 +78,13 @@ class RayBackend:
         self._given_up, self._devices_then = 0, 0
         self._told = ""
         self._slowest_step_s = 0.0
-        self._steps: dict[int, int] = {}
+        self._jobs: dict[int, Job] = {}
+        # Devices: those given up, those that trained what they were given last, and by job those that lost it.
+        self._lossy: set[Device] = set()
+        self._trained: set[Device] = set()
+        self._lost_on: defaultdict[int, set[Device]] = defaultdict(set)
+        self._last_loss = ""
+        self._tell_after_s = FIRST_RESULT_S
         self._waiting_since = 0.0
         self._workers: list[_Worker] = []
         self._kernels: set[str] = set()
@@ -79,8 +93,9 @@ class RayBackend:
     def free(self) -> int:
         if not self._workers:
             return self.placement.evaluators
-        busy = sum(worker.job is not None for worker in self._workers)
-        return max(0, len(self._workers) - busy - len(self._queue))
+        useful = [worker for worker in self._workers if not self._is_lossy(worker)]
+        busy = sum(worker.job is not None for worker in useful)
+        return max(0, len(useful) - busy - len(self._queue))
 
     def submit(self, jobs: Sequence[Job]) -> None:
         if not jobs:
@@ -92,7 +107,7 @@ class RayBackend:
             self._devices_then = devices_of_cluster(self.placement.resource)
         reference = ray.put({one.id: one for one in jobs})
         self._queue.extend((one.id, reference) for one in jobs)
-        self._steps.update({one.id: one.steps for one in jobs})
+        self._jobs.update({one.id: one for one in jobs})
 
     def stop(self, job: int) -> None:
         self._queue = deque(one for one in self._queue if one[0] != job)
@@ -111,6 +126,23 @@ class RayBackend:
             self._give_up_late()
             self._say_waiting()
         return self._events.popleft() if self._events else None
+
+    def give_up(self, device: str, node: str, reason: str) -> None:
+        # Its evaluator stays, idle: Ray would give the device to the next one that is started.
+        self._lossy.add((device, node))
+        self.say(f"{device} of {node} loses what it is given ({reason}): nothing more is trained there")
+        self._last_loss = reason
+        self._check_useful()
+
+    def _is_lossy(self, worker: _Worker) -> bool:
+        return _place(worker) in self._lossy
+
+    def _check_useful(self) -> None:
+        if self._workers and all(self._is_lossy(worker) for worker in self._workers):
+            raise UserError(
+                f"no device is left: each lost one candidate after the other, at last: {self._last_loss}; see what is "
+                "wrong there (memory, temporary folder, disk?), then go on with --resume"
+            )
 
     def cancel(self) -> None:
         for worker in self._workers:
@@ -149,12 +181,37 @@ class RayBackend:
 
     def _dispatch(self) -> None:
         for worker in self._workers:
-            if worker.ready is not None and worker.future is None and self._queue:
-                job, reference = self._queue.popleft()
+            if worker.ready is None or worker.future is not None or self._is_lossy(worker):
+                continue
+            given = next((one for one in self._queue if self._fits(one[0], worker)), None)
+            if given is not None:
+                self._queue.remove(given)
+                job, reference = given
                 worker.job, worker.since = job, time.monotonic()
                 # Nested in a list: Ray resolves a reference at top level before the call.
                 worker.future = worker.actor.train.remote([reference], job)
                 self._events.append(Began(job, worker.ready.device, worker.ready.node))
+
+    def _fits(self, job: int, worker: _Worker) -> bool:
+        """Whether a job is tried here. One that was lost goes where others were trained meanwhile, or at least
+        elsewhere; that decides who was to blame."""
+        if job not in self._lost_on:
+            return True
+        lost_on = self._lost_on[job]
+        useful = {_place(one) for one in self._workers if one.ready is not None and not self._is_lossy(one)}
+        bad_nodes = {node for _, node in lost_on}
+        elsewhere = useful - lost_on
+        other_nodes = {place for place in elsewhere if place[1] not in bad_nodes}
+        if not elsewhere and any(one.ready is None for one in self._workers):
+            # Perhaps those that are starting are elsewhere.
+            return False
+        best = elsewhere & self._trained or other_nodes or elsewhere or useful
+        return _place(worker) in best
+
+    def _lose(self, job: int, ready: Ready, reason: str) -> None:
+        self._lost_on[job].add((ready.device, ready.node))
+        self._trained.discard((ready.device, ready.node))
+        self._events.append(Lost(job, reason))
 
     def _wait(self, timeout_s: float) -> None:
         futures = {worker.future: worker for worker in self._workers if worker.future is not None}
@@ -176,6 +233,7 @@ class RayBackend:
             if ready.kernels not in self._kernels:
                 self._kernels.add(ready.kernels)
                 self.say(f"evaluators compute with {ready.kernels}")
+            self._check_useful()
         except RayError as error:
             reason = reason_of(error)
             if worker.starts + 1 < START_TRIES:
@@ -204,12 +262,12 @@ class RayBackend:
                 self._events.append(Failed(job, reason_of(error)))
                 return
             # Trouble of the node: elsewhere, or in a new process, it may succeed.
-            self._events.append(Lost(job, f"{ready.device} of {ready.node}: {reason_of(error)}"))
+            self._lose(job, ready, f"{ready.device} of {ready.node}: {reason_of(error)}")
             ray.kill(worker.actor)
             self._replace(worker)
             return
         except RayError as error:
-            self._events.append(Lost(job, f"{ready.device} of {ready.node}: {_died(error)}"))
+            self._lose(job, ready, f"{ready.device} of {ready.node}: {_died(error)}")
             self._replace(worker)
             # Perhaps the node has died: its idle ones would cost what is given to them an attempt each.
             for other in list(self._workers):
@@ -221,7 +279,8 @@ class RayBackend:
             self._events.append(Failed(job, reply.reason or "no reason given"))
         else:
             self._events.append(Done(job, ready.device, ready.node, reply.trained))
-            step_s = (time.monotonic() - worker.since) / self._steps[job]
+            self._trained.add((ready.device, ready.node))
+            step_s = (time.monotonic() - worker.since) / self._jobs[job].steps
             self._slowest_step_s = max(self._slowest_step_s, step_s)
         if reply.rss_mb > self.setup.config.runtime.memory_limit_mb:
             self.say(
@@ -243,26 +302,39 @@ class RayBackend:
 
     def _give_up_late(self) -> None:
         for worker in list(self._workers):
-            if worker.job is None or worker.future is None:
+            if worker.job is None or worker.future is None or worker.ready is None:
                 continue
-            limit = self._deadline_s(self._steps[worker.job])
-            if limit is not None and time.monotonic() - worker.since > limit:
-                self._events.append(
-                    Failed(worker.job, f"passed its deadline of {limit:.0f} s (runtime.candidate_timeout_s)")
-                )
+            limit, took = self._deadline_s(self._jobs[worker.job]), time.monotonic() - worker.since
+            if took > limit:
+                reason = f"passed its deadline of {limit:.0f} s (runtime.candidate_timeout_s)"
+                # The user's own deadline says what a candidate may take; ours, that something may be wrong there.
+                if self.setup.config.runtime.candidate_timeout_s is not None:
+                    self._events.append(Failed(worker.job, reason))
+                else:
+                    self._lose(worker.job, worker.ready, f"{worker.ready.device} of {worker.ready.node}: {reason}")
                 ray.kill(worker.actor)
                 self._replace(worker)
+            elif not self._slowest_step_s and took > self._tell_after_s:
+                self._tell_after_s *= 2
+                self.say(
+                    f"no training has ended yet: candidate {self._jobs[worker.job].candidate.id} has been trained for "
+                    f"{took:.0f} s on {worker.ready.device} of {worker.ready.node}, and is given up after "
+                    f"{limit:.0f} s (runtime.candidate_timeout_s)"
+                )
 
-    def _deadline_s(self, steps: int) -> float | None:
-        """Seconds that a job of so many steps may take: those configured for a short one and as much more as it is
-        longer, or many times what the slowest took so far."""
+    def _deadline_s(self, job: Job) -> float:
+        """Seconds that a job may take: those configured for a short one and as much more as it is longer, or many times
+        what the slowest took so far; before there is one, what the slowest device would need."""
         config = self.setup.config
         configured = config.runtime.candidate_timeout_s
         if configured is not None:
-            return configured * max(1.0, steps / config.fast_training.steps)
-        if not self._slowest_step_s:
-            return None
-        return max(LEAST_DEADLINE_S, DEADLINE_FACTOR * self._slowest_step_s * steps)
+            return configured * max(1.0, job.steps / config.fast_training.steps)
+        if self._slowest_step_s:
+            return max(LEAST_DEADLINE_S, DEADLINE_FACTOR * self._slowest_step_s * job.steps)
+        training = config.fast_training
+        per_pixel = job.candidate.mult_adds / OUTPUT_PIXELS * config.task.scale**2
+        step_s = PASSES * per_pixel * training.batch_size * training.crop_size**2 / SLOWEST_DEVICE
+        return LEAST_DEADLINE_S + job.steps * step_s
 
     def _replace(self, worker: _Worker, starts: int = 0) -> None:
         self._workers[self._workers.index(worker)] = self._start(starts)
@@ -272,6 +344,11 @@ class RayBackend:
         if line != self._told:
             self._told = line
             self.say(line)
+
+
+def _place(worker: _Worker) -> Device:
+    """The device of a worker; of one that has not started yet it is not known."""
+    return ("", "") if worker.ready is None else (worker.ready.device, worker.ready.node)
 
 
 def _died(error: RayError) -> str:

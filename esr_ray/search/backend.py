@@ -48,5 +48,8 @@ class Backend(Protocol):
     def stop(self, job: int) -> None:
         """Give up one job. No event of it follows, but for one that has happened already."""
 
+    def give_up(self, device: str, node: str, reason: str) -> None:
+        """Train no more on a device, which loses what it is given. Raises UserError where there is no other."""
+
     def cancel(self) -> None:
         """Give up what is under way and let go of all devices. Nothing may be submitted afterwards."""

@@ -5,12 +5,12 @@ Knows neither Ray nor time: the same loop runs under Ray, in a simulator and in 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
 from esr_ray.search.algorithm import Algorithm
 from esr_ray.search.backend import Backend, Began, Done
+from esr_ray.search.blame import Blame, Device
 from esr_ray.search.events import Asked, Dropped, Failed, Finished, Lost, SearchEvent, Started, asked_event
 from esr_ray.search.state import State
 
@@ -46,9 +46,11 @@ def run_search(
     """Search until the algorithm asks for nothing more; the state then.
 
     `keep` is given each result before its record: a job that the record calls finished has its weights on the disk. A
-    job whose process dies is tried `max_attempts` times. Raises Stopped where the user asked for that.
+    job that is lost is tried `max_attempts` times, see `Blame`. Raises Stopped where the user asked for that, UserError
+    where no device is left that can train; the search goes on from its record then.
     """
-    losses: Counter[int] = Counter()
+    blame = Blame(max_attempts)
+    where: dict[int, Device] = {}
     backend.submit([record.state.jobs[job] for job in sorted(record.state.pending)])
     while True:
         if should_stop():
@@ -65,16 +67,21 @@ def run_search(
             # The second result of a job that was given up: the first one stands.
             continue
         if isinstance(event, Began):
+            where[event.job] = event.device, event.node
             record.append(Started(event.job, event.device, event.node, record.attempts(event.job) + 1), sync=False)
         elif isinstance(event, Lost):
-            losses[event.job] += 1
             record.append(event)
-            if losses[event.job] < max_attempts:
-                backend.submit([record.state.jobs[event.job]])
-            else:
-                times = f"lost {losses[event.job]} times (runtime.max_attempts)"
+            verdict = blame.lost(event.job, where[event.job])
+            if verdict == "candidate":
+                times = f"lost {blame.losses(event.job)} times (runtime.max_attempts)"
                 record.append(Failed(event.job, f"{times}, the last: {event.reason}"))
+                continue
+            if verdict == "device":
+                backend.give_up(*where[event.job], event.reason)
+            backend.submit([record.state.jobs[event.job]])
         else:
+            if isinstance(event, Done):
+                blame.trained((event.device, event.node))
             record.append(event if isinstance(event, Failed) else _ended(event, record.state, keep))
 
 

@@ -1,0 +1,111 @@
+"""A Ray of this machine alone: not to be reached from elsewhere, and without what only a cluster needs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import reduce
+from importlib import import_module
+from typing import Any
+
+import psutil
+
+ENDS_S = 5.0
+"""How long a process of a local Ray that has ended may still be there, before it is killed."""
+NEEDLESS = ("start_monitor", "start_log_monitor", "start_api_server")
+"""What a node starts that nothing here asks for: the autoscaler, and what serves logs and the dashboard. It would take
+seconds of each start."""
+
+
+@contextmanager
+def this_machine_alone() -> Iterator[None]:
+    """A Ray that is started while the block runs has a token of its own, listens on 127.0.0.1, and is small."""
+    with _own_token(), _own_address(), _small():
+        yield
+
+
+@contextmanager
+def _own_address() -> Iterator[None]:
+    """The node takes 127.0.0.1 if Ray believes that it makes no clusters here, as on macOS and Windows."""
+    name = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+    before = os.environ.get(name)
+    # For the processes that it starts, and for this one, which may have read it already.
+    os.environ[name] = "0"
+    try:
+        with _changed("ray._private.ray_constants", "ENABLE_RAY_CLUSTER", False):
+            yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+@contextmanager
+def _small() -> Iterator[None]:
+    with ExitStack() as stack:
+        for name in NEEDLESS:
+            stack.enter_context(_changed("ray._private.node", f"Node.{name}", lambda *given, **named: None))
+        yield
+
+
+@contextmanager
+def _own_token() -> Iterator[None]:
+    """A token for Ray on this machine alone, which its processes inherit while the block runs.
+
+    Ray would write one into the user's home, readable by all, and could not start without a home. A token that the user
+    brings is left as it is; so is that of a cluster.
+    """
+    if any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+        yield
+        return
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    _read_token_again()
+    try:
+        yield
+    finally:
+        os.environ.pop("RAY_AUTH_TOKEN", None)
+        _read_token_again()
+
+
+def _read_token_again() -> None:
+    """Ray reads its token once in a process, and this process may use another Ray later, or did before."""
+    # Not there in versions of Ray that have no tokens.
+    with suppress(ImportError, AttributeError):
+        from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
+
+        AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Ray prints errors of its own processes into this one's output: its last lines of log where a part of it dies."""
+    with _changed("ray._private.worker", "print_to_stdstream", lambda *given, **named: None):
+        yield
+
+
+@contextmanager
+def _changed(module: str, name: str, value: Any) -> Iterator[None]:
+    """What Ray has under a name of its own, which other versions may not have, is `value` while the block runs."""
+    try:
+        *owners, name = name.split(".")
+        owner = reduce(getattr, owners, import_module(module))
+        before = getattr(owner, name)
+    except (ImportError, AttributeError):
+        yield
+        return
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+def end(processes: list[psutil.Process]) -> None:
+    """Kill what is left of a local Ray that has ended: where a part of it had died, the others may wait for it."""
+    _, left = psutil.wait_procs(processes, ENDS_S)
+    for process in left:
+        with suppress(psutil.Error):
+            process.kill()
