@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": ("esr_ray.evaluate", "measure networks on benchmarks"),
     "upscale": ("esr_ray.upscale.__main__", "make pictures larger"),
     "export": ("esr_ray.export.__main__", "write a network as ONNX or MindIR, and its card"),
+    "cache": ("esr_ray.cache", "show or empty the folder of decoded pictures"),
     "doctor": ("esr_ray.doctor", "say what is installed and what will be used"),
 }
 """Module and purpose of each."""
@@ -50,7 +51,7 @@ def _script(command: str) -> Callable[[], int]:
 
 
 search, train, evaluate = _script("search"), _script("train"), _script("evaluate")
-upscale, export, doctor = _script("upscale"), _script("export"), _script("doctor")
+upscale, export, cache, doctor = _script("upscale"), _script("export"), _script("cache"), _script("doctor")
 
 
 if __name__ == "__main__":

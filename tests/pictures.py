@@ -22,6 +22,16 @@ def from_png(content):
     return np.asarray(Image.open(BytesIO(content)).convert("RGB"))
 
 
+def photo(seed: int, height: int = 96, width: int = 120) -> np.ndarray:
+    """Something like a photo: noise at several scales."""
+    rng = np.random.default_rng(seed)
+    total = np.zeros((height, width, 3))
+    for size in (2, 4, 8, 16, 32):
+        coarse = rng.normal(0, size, (height // size + 1, width // size + 1, 3))
+        total += coarse.repeat(size, axis=0).repeat(size, axis=1)[:height, :width]
+    return np.clip(128 + total, 0, 255).astype(np.uint8)
+
+
 def enlarging(scale: int = 2, **keys: object) -> Task:
     """Super-resolution."""
     return make_task(TaskConfig(scale=scale, **keys))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import photo
 from PIL import Image, ImageFilter
 
 import esr_ray.data.build as build_module
@@ -23,16 +24,6 @@ from esr_ray.data.samples import sample_files
 from esr_ray.data.sets import resolve_sets
 from esr_ray.data.store import StoreSpec, open_store, store_spec
 from esr_ray.errors import UserError
-
-
-def photo(seed: int, height: int = 96, width: int = 120) -> np.ndarray:
-    """Something like a photo: noise at several scales."""
-    rng = np.random.default_rng(seed)
-    total = np.zeros((height, width, 3))
-    for size in (2, 4, 8, 16, 32):
-        coarse = rng.normal(0, size, (height // size + 1, width // size + 1, 3))
-        total += coarse.repeat(size, axis=0).repeat(size, axis=1)[:height, :width]
-    return np.clip(128 + total, 0, 255).astype(np.uint8)
 
 
 def put(path: Path, pixels: np.ndarray, **options) -> Path:
@@ -129,7 +120,9 @@ def test_checksum_follows_content_names_sets_and_scale_but_not_place(tmp_path):
     assert len({checksum, *checksums.values()}) == 5
 
 
-@pytest.mark.parametrize("damage", ["cut pixels", "no pixels", "cut index", "other index", "changed index"])
+@pytest.mark.parametrize(
+    "damage", ["cut pixels", "no pixels", "zeroed pixels", "a flipped bit", "cut index", "other index", "changed index"]
+)
 def test_damaged_store_is_built_again(tmp_path, damage):
     spec, cache = spec_of(tmp_path), tmp_path / "cache"
     first = open_store(spec, cache)
@@ -140,6 +133,12 @@ def test_damaged_store_is_built_again(tmp_path, damage):
         pixels.write_bytes(pixels.read_bytes()[:-1])
     elif damage == "no pixels":
         pixels.unlink()
+    elif damage == "zeroed pixels":
+        pixels.write_bytes(bytes(pixels.stat().st_size))
+    elif damage == "a flipped bit":
+        content = bytearray(pixels.read_bytes())
+        content[len(content) // 2] ^= 1
+        pixels.write_bytes(content)
     elif damage == "cut index":
         index.write_text(index.read_text()[:-20])
     elif damage == "other index":
@@ -153,6 +152,24 @@ def test_damaged_store_is_built_again(tmp_path, damage):
     for part, hr in zip(again.sets["train"], expected, strict=True):
         np.testing.assert_array_equal(part.hr, hr)
     assert not open_store(spec, cache).built
+
+
+def test_a_picture_that_is_replaced_while_it_is_read_is_not_kept_under_the_name_of_the_other(tmp_path, monkeypatch):
+    spec, cache = spec_of(tmp_path), tmp_path / "cache"
+    changed = spec.sets[0][1][0].hr
+    before, build = changed.read_bytes(), store_module.build
+
+    def build_late(*given):
+        put(changed, photo(77, 41, 50))
+        return build(*given)
+
+    monkeypatch.setattr(store_module, "build", build_late)
+    with pytest.raises(UserError, match=r"^pictures were changed while they were read; wait"):
+        open_store(spec, cache)
+    monkeypatch.undo()
+    assert not list(cache.glob("*.u8"))
+    changed.write_bytes(before)
+    assert open_store(spec, cache).built
 
 
 def _open_and_report(spec, cache, barrier, queue):

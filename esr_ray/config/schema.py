@@ -339,6 +339,11 @@ class RuntimeConfig(Section):
         4096, description="resident memory above which an evaluator is replaced between two candidates"
     )
     cache_dir: str | None = Field(None, description="where decoded pictures are kept; default ~/.cache/esr_ray")
+    cache_limit_gb: Annotated[float, Field(ge=0)] = Field(
+        100.0,
+        description="how much is kept there: where a run makes it more, what was not used for longest is removed "
+        "(`python -m esr_ray.cache` shows it and empties it)",
+    )
 
 
 class OutputConfig(Section):

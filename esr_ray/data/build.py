@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,14 @@ Sets = Sequence[tuple[str, Sequence[Pair]]]
 _NAMES_IN_NOTE = 5
 
 
+class Written(Protocol):
+    """What is written one part after the other."""
+
+    def write(self, data: Any) -> Any: ...
+
+    def tell(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class Entry:
     """Where a pair lies in the pixel file: byte offsets and (H, W) of both pictures, uint8 RGB."""
@@ -33,7 +41,7 @@ class Entry:
     lr_shape: tuple[int, int]
 
 
-def build(sets: Sets, scale: int, out: IO[bytes]) -> tuple[dict[str, list[Entry]], list[str]]:
+def build(sets: Sets, scale: int, out: Written) -> tuple[dict[str, list[Entry]], list[str]]:
     """Write the pixels of all pairs to `out`; return the entries of each set and notes, a line each.
 
     HR is reduced to the pair's size, and cropped (right, bottom) to a multiple of `scale`; LR is made by `downscale`

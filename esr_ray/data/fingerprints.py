@@ -33,7 +33,10 @@ _MIXER = np.uint64(0x9E3779B97F4A7C15)
 _BELOW = np.uint64(1 << (64 - _ONE_IN_BITS))
 _FORMAT = 1
 """Of what is kept: raise it if fingerprints change."""
-_FILE = "fingerprints.sqlite"
+FINGERPRINTS = "fingerprints.sqlite"
+"""Their file in the folder of decoded pictures."""
+MOST = 200_000
+"""So many are remembered, the last ones: some hundred megabytes."""
 _HEAD = struct.Struct("<IIII")
 
 
@@ -120,8 +123,10 @@ def _opened(cache_dir: Path | None) -> sqlite3.Connection:
     if cache_dir is not None:
         with suppress(sqlite3.Error, OSError):
             cache_dir.mkdir(parents=True, exist_ok=True)
-            kept = sqlite3.connect(cache_dir / _FILE)
+            kept = sqlite3.connect(cache_dir / FINGERPRINTS)
             kept.execute(make)
+            kept.execute("DELETE FROM fingerprints WHERE rowid <= (SELECT MAX(rowid) FROM fingerprints) - ?", (MOST,))
+            kept.commit()
             return kept
     kept = sqlite3.connect(":memory:")
     kept.execute(make)

@@ -1,7 +1,8 @@
 """Pictures decoded once a node, checked, and shared by its processes through a memory-mapped file.
 
 A store is two files in the cache folder, named by what they were made from: `KEY.u8` holds the pixels one picture
-after the other, `KEY.json` says where each lies. The index is written last, so a store with a valid index is whole.
+after the other, `KEY.json` says where each lies. The index is written last, and it has a digest of the pixels: a store
+with a valid index was whole when it was made, and whether it still is can be seen.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from esr_ray.data.build import Entry, build, needed_bytes
+from esr_ray.data.cache import mark_used
 from esr_ray.data.crops import PicturePair
 from esr_ray.data.pairs import Pair
 from esr_ray.data.sets import PictureSets
@@ -26,8 +28,9 @@ from esr_ray.errors import DiskFull, UserError
 
 # Part of the key: raise it where the layout or the way LR is made changes.
 _FORMAT = 1
+_PART = 1 << 20
 # What `check_pair` looks at: raise it where it looks at more, and stores that earlier versions accepted are made anew.
-_CHECKS = 2
+_CHECKS = 3
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ def open_store(spec: StoreSpec, cache_dir: Path, checksum: str | None = None) ->
     """Open the store of `spec`, building it first where `cache_dir` has none or a damaged one.
 
     Processes that open the same store at once build it once: the others wait. Looking for it reads the picture files
-    (for their checksums) but decodes none; where `checksum` is given, and this node has that store, not even that.
+    and the store (for their checksums) but decodes none; where `checksum` is given, and this node has that store,
+    another process has looked at it (`has_store`), and nothing is read.
     UserError for whatever is wrong with a picture, a pair or the disk, see `esr_ray.data.build`.
     """
     names = [name for name, _ in spec.sets]
@@ -67,13 +71,13 @@ def open_store(spec: StoreSpec, cache_dir: Path, checksum: str | None = None) ->
     index = None if checksum is None else _valid_index(cache_dir, checksum)
     if checksum is None or index is None:
         checksum = store_checksum(spec)
-        index = _valid_index(cache_dir, checksum)
+        index = _whole_index(cache_dir, checksum)
     built = False
     if index is None:
         try:
             cache_dir.mkdir(parents=True, exist_ok=True)
             with locked(cache_dir, checksum):
-                index = _valid_index(cache_dir, checksum)  # another process may have been faster
+                index = _whole_index(cache_dir, checksum)  # another process may have been faster
                 if index is None:
                     index = _build(spec, cache_dir, checksum)
                     built = True
@@ -83,12 +87,13 @@ def open_store(spec: StoreSpec, cache_dir: Path, checksum: str | None = None) ->
             raise UserError(
                 f"{cache_dir}: cannot be written ({error}); set runtime.cache_dir to a folder that can"
             ) from None
+    mark_used(cache_dir, checksum)
     return Store(_views(index, cache_dir / f"{checksum}.u8"), checksum, tuple(index["notes"]), built)
 
 
 def has_store(cache_dir: Path, checksum: str) -> bool:
-    """Whether this node has the store, whole."""
-    return _valid_index(cache_dir, checksum) is not None
+    """Whether this node has the store, whole: all of it is read for its digest."""
+    return _whole_index(cache_dir, checksum) is not None
 
 
 def store_files(cache_dir: Path, checksum: str) -> tuple[tuple[str, Path], ...]:
@@ -112,13 +117,27 @@ def store_checksum(spec: StoreSpec) -> str:
 
 def _file_sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while part := file.read(1 << 20):
-                digest.update(part)
-            return digest.hexdigest()
+        return _digest(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); replace or remove the file") from None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while part := file.read(_PART):
+            digest.update(part)
+        return digest.hexdigest()
+
+
+def _whole_index(cache_dir: Path, checksum: str) -> dict[str, Any] | None:
+    """The index, where the pixels are those that were written, otherwise None."""
+    index = _valid_index(cache_dir, checksum)
+    try:
+        whole = index is not None and _digest(cache_dir / f"{checksum}.u8") == index["pixels"]
+    except OSError:
+        return None
+    return index if whole else None
 
 
 def _valid_index(cache_dir: Path, checksum: str) -> dict[str, Any] | None:
@@ -147,17 +166,37 @@ def _build(spec: StoreSpec, cache_dir: Path, checksum: str) -> dict[str, Any]:
     # Left by a process that was killed: under the lock nobody else writes these.
     sweep(cache_dir, f"{checksum}.*")
     with atomic_file(cache_dir / f"{checksum}.u8") as out:
-        entries, notes = build(spec.sets, spec.scale, out)
+        written = _Hashed(out)
+        entries, notes = build(spec.sets, spec.scale, written)
         size = out.tell()
+        if store_checksum(spec) != checksum:
+            raise UserError(
+                "pictures were changed while they were read; wait until what writes them is done, and begin again"
+            )
     index: dict[str, Any] = {
         "key": checksum,
         "checks": _CHECKS,
         "bytes": size,
+        "pixels": written.digest.hexdigest(),
         "sets": {name: [_as_json(entry) for entry in part] for name, part in entries.items()},
         "notes": notes,
     }
     write_atomically(cache_dir / f"{checksum}.json", json.dumps({**index, "seal": _seal(index)}).encode())
     return index
+
+
+class _Hashed:
+    """A file that is written, with a digest of what that was."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.digest = file, hashlib.sha256()
+
+    def write(self, data: Any) -> None:
+        self.file.write(data)
+        self.digest.update(data)
+
+    def tell(self) -> int:
+        return self.file.tell()
 
 
 def _as_json(entry: Entry) -> list[Any]:

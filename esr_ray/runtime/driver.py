@@ -62,7 +62,7 @@ from esr_ray.search.make import make_algorithm
 from esr_ray.search.state import State
 from esr_ray.space.counts import mult_adds_720p, spec_cost
 from esr_ray.tasks.make import make_task, network_spec, space_of
-from esr_ray.tasks.pictures import cache_dir, open_pictures, plan_pictures, with_checksums
+from esr_ray.tasks.pictures import cache_dir, keep_cache_within, open_pictures, plan_pictures, with_checksums
 from esr_ray.tasks.user_files import UserFile, load_files
 
 MAX_RESTARTS = 5
@@ -222,9 +222,12 @@ class Driver:
         pictures = open_pictures(plan, config)
         plan = with_checksums(plan, pictures)
         self._cache_dir = cache_dir(plan)
+        removed = keep_cache_within(plan, config)
         config, lengths = in_steps(config, len(pictures.train))
         for note in (*self.setup.notes, *plan.notes, *pictures.notes, *lengths):
             record.tell(Said(note))
+        if removed:
+            record.tell(Said(f"{removed / 1e6:,.0f} MB of older decoded pictures removed (runtime.cache_limit_gb)"))
         task = make_task(config.task)
         baseline = mean_quality([one.quality for one in measure_baseline(pictures.validation, task)])
         record.tell(BaselineMeasured(task.baseline.name, baseline.fitness, baseline.by))

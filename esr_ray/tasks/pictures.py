@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from esr_ray.config.schema import Config
+from esr_ray.data.cache import keep_within
 from esr_ray.data.crops import PicturePair, check_border, large_enough, validation_crops
 from esr_ray.data.layouts import read_set
 from esr_ray.data.sets import PictureSets, resolve_sets
@@ -126,6 +127,15 @@ def _benchmark_stores(plan: PicturePlan) -> list[Store]:
         for pairs in store.sets.values():
             check_border(pairs, plan.border)
     return stores
+
+
+def keep_cache_within(plan: PicturePlan, config: Config) -> int:
+    """Remove older stores of this node where there are more than `runtime.cache_limit_gb`; the bytes removed."""
+    try:
+        return keep_within(cache_dir(plan), config.runtime.cache_limit_gb * 1e9, plan.checksums)
+    except OSError:
+        # A folder that cannot be written in, or that several machines use: pictures need not be kept small to be used.
+        return 0
 
 
 def cache_dir(plan: PicturePlan) -> Path:
