@@ -89,3 +89,13 @@ def test_a_number_in_quotes_is_told_how_to_write_it(tmp_path: Path, value: Any, 
 def test_a_whole_number_may_be_written_with_an_exponent(tmp_path: Path) -> None:
     text = yaml.safe_dump(RELEASES["1.3"]).replace("min_params: 80000", "min_params: 8e4")
     assert loaded(tmp_path, text).config.space.min_params == 80_000
+
+
+def test_a_fault_is_one_short_line_whatever_the_keys_and_values_are(tmp_path: Path) -> None:
+    content = copy.deepcopy(RELEASES["1.3"])
+    content["nas"]["search_algorithm"]["policy"]["num_generation"] = "many\n" * 1000
+    content["nas"]["trainer"] |= {"ref": "two\nlines"}
+    lines = faults(tmp_path, content)
+    assert "" not in lines
+    assert all(": " in line and len(line) < 1100 for line in lines)
+    assert any(line.startswith("nas.trainer.ref: two\\nlines is not in this file") for line in lines)

@@ -14,7 +14,7 @@ from esr_ray.export import __main__ as command
 from esr_ray.export.__main__ import main
 from esr_ray.inference.predictor import choose_predictor
 from esr_ray.metrics import RGB_FROM_YCBCR
-from esr_ray.networks.checkpoint import checkpoint_bytes, load_checkpoint
+from esr_ray.networks.checkpoint import checkpoint_bytes, load_checkpoint, plain_bytes
 from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import parameter_shapes
 from esr_ray.runs.events import Reported, TrainingEnded
@@ -144,6 +144,21 @@ def test_of_a_runs_network_the_card_has_training_and_report(tmp_path):
     for line in ("# mine", "| licence | CC0 |", "| trained on | thirty of my own |", "1,234 steps"):
         assert line in text
     assert 'esr_ray.load("mine.safetensors").upscale(picture)' in text
+
+
+@pytest.mark.parametrize(
+    "card", [{"data": 3}, {"report": {"sets": []}}, {"training": []}, {"versions": [1]}, {"files": 3}]
+)
+def test_a_plain_file_with_a_card_of_somebody_else_is_one_line(tmp_path, capsys, card):
+    parameters, spec = load_checkpoint(make_checkpoint(tmp_path / "net.ckpt"))
+    plain = tmp_path / "net.safetensors"
+    plain.write_bytes(plain_bytes(parameters, spec, False, card))
+    status = run(plain, "--card", tmp_path / "card")
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    # Files are those that are written now, whatever the card says.
+    assert status == (0 if "files" in card else 2)
+    assert all(line.startswith(f"error: {plain}: the card inside is none that esr_ray has written") for line in errors)
+    assert len(errors) == (status == 2)
 
 
 def test_what_is_wrong_is_one_line(tmp_path, capsys):

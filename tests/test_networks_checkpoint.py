@@ -194,7 +194,10 @@ HOSTILE = [
     *({"scale": number} for number in (1000, 0, "2", None)),
     *({"global_skip": skip} for skip in ("x", None)),
     *({"in_channels": 0}, {"in_channels": 2}, {"out_channels": 10**6}),
-    *({"task": task} for task in (5, "{", "[]", "null", '"x"', '{"name":"nothing"}', '{"scale":7}', "[" * 100_000)),
+    *(
+        {"task": task}
+        for task in (5, "{", "[]", "null", '"x"', '{"name":"nothing"}', '{"scale":7}', "[" * 100_000, '{"scale":2}\n ')
+    ),
     {"task": '{"name":"user","file":"x.py"}'},
     {"more": 1},
 ]

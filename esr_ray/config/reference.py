@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from esr_ray.config.reference_checks import AUGMENTATION, BORDER, check_refused, check_repeated, check_said
-from esr_ray.config.reference_file import ReferenceFile, key_path, open_file, warn_if_other
+from esr_ray.config.reference_file import ReferenceFile, key_path, one_line, open_file, warn_if_other
 from esr_ray.config.reference_general import check_quota, translate_general
 from esr_ray.config.reference_refs import dotted
 from esr_ray.config.reference_sets import check_set, same_folder, translate_sets
@@ -126,7 +126,7 @@ def translate(
     _check_misplaced(file)
     _set_aside(file, steps)
     if file.faults:
-        raise UserError("\n".join((*file.faults, *_further_faults(native, where, check))))
+        raise UserError("\n".join((*map(one_line, file.faults), *_further_faults(native, where, check))))
     return native, (*_defaults(file), *file.warnings, *_unread(file))
 
 

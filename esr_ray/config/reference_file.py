@@ -44,11 +44,11 @@ class ReferenceFile:
     def raise_faults(self) -> None:
         """Raise UserError with all faults, a line each, if there are any."""
         if self.faults:
-            raise UserError("\n".join(map(_one_line, self.faults)))
+            raise UserError("\n".join(map(one_line, self.faults)))
 
     def warn(self, path: Path, text: str) -> None:
         """Say something of a value, once, under the key where it was written."""
-        line = _one_line(f"{dotted(self._written(path))}: {text}")
+        line = one_line(f"{dotted(self._written(path))}: {text}")
         if line not in self.warnings:
             self.warnings.append(line)
 
@@ -126,7 +126,7 @@ def warn_if_other(file: ReferenceFile, path: Path, ours: Any, does: str) -> None
         file.warn(path, f"{value} is ignored, {ours} is used: {does}")
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """A fault in one line whatever the keys and values that it shows."""
     text = text.replace("\n", "\\n")
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from esr_ray.errors import UserError
 from esr_ray.inference.find import Source
 from esr_ray.inference.load import Loaded
 from esr_ray.metrics import FIGURES
@@ -49,6 +50,13 @@ def describe_network(
         # A plain file has brought what was known where it was written.
         known = card_of(source.path) or {}
         content = {**known, **content, **{key: known[key] for key in ("name", "esr_ray") if key in known}}
+        try:
+            card_markdown(content)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            raise UserError(
+                f"{source.path}: the card inside is none that esr_ray has written; make the file again from the run or "
+                "the checkpoint that it was made of"
+            ) from None
     return {**content, **about}
 
 

@@ -71,8 +71,8 @@ def spec_from_json(text: str) -> NetworkSpec:
             raise ValueError(f"{name} is {value!r:.60}, not from 1 to {most}")
     if spec.global_skip not in SKIPS:
         raise ValueError(f"global_skip is {spec.global_skip!r:.60}, not one of {', '.join(SKIPS)}")
-    if not isinstance(spec.task, str) or len(spec.task) > MOST_OF_TASK:
-        raise ValueError(f"task is not a text of up to {MOST_OF_TASK:,} characters")
+    if not isinstance(spec.task, str) or len(spec.task) > MOST_OF_TASK or not spec.task.isprintable():
+        raise ValueError(f"task is not a line of up to {MOST_OF_TASK:,} characters")
     if len(spec.arch) > MOST_BLOCKS:
         raise ValueError(f"it has {len(spec.arch):,} blocks; at most {MOST_BLOCKS:,} are built")
     if not all(isinstance(name, str) for name in spec.arch):

@@ -219,4 +219,5 @@ def _trained_on(place):
     assert pixels.dtype == np.uint8
 
 
-PICTURES = Kind("pictures", make, read, memory=1 << 30)
+# As many pixels as are decoded from any file take half of this, those of WebP nearly all.
+PICTURES = Kind("pictures", make, read, memory=1 << 31)
