@@ -43,6 +43,7 @@ extern "C" {
 const char* esrn_instruction_set();
 int esrn_real_bytes();
 int64_t esrn_error(char* to, int64_t size);
+int esrn_network(const int32_t* description, int64_t integers, int64_t* sizes);
 int esrn_sizes(SHAPE, int64_t* sizes, double* flops);
 int esrn_forward(SHAPE, const real* parameters, int64_t capacity, const real* input, real* output, real* workspace,
                  int64_t room);
@@ -587,6 +588,60 @@ void run_illegal_operators() {
     for (int i = 0; i < 4; i++) require(kept[i] == u.vectors[6 + i], "what ESRNUpdate refuses writes nothing");
 }
 
+// Numbers of a description or a batch's sizes made extreme, or others; what is read then is run in memory that is not
+// larger than it was said to be, and what is refused touches nothing.
+int32_t hostile(Random& r, int32_t before) {
+    const int32_t extremes[] = {0, 1, -1, 2, 255, 256, 4096, 4097, 65535, 65536, INT32_MAX, INT32_MIN};
+    switch (r.below(5)) {
+        case 0: return extremes[r.below(12)];
+        case 1: return (uint32_t)before + 1;
+        case 2: return (uint32_t)before - 1;
+        case 3: return (int32_t)r.next();
+        default: return r.below(20);
+    }
+}
+
+constexpr int FUZZED = 30000;
+constexpr int64_t MOST_PARAMETERS = 20000, MOST_ROOM = 40000;  // of what is run: larger ones would take their time
+
+void run_fuzz() {
+    Random r{77};
+    int ran = 0, refused = 0;
+    for (int index = 0; index < FUZZED; index++) {
+        Case c = random_case(r, index);
+        int64_t integers = c.integers();
+        for (int more = r.below(4); more; more--) {
+            int32_t* sizes[] = {&c.batch, &c.height, &c.width};
+            int32_t& chosen = r.below(4) ? c.description[r.below(c.description.size())] : *sizes[r.below(3)];
+            chosen = hostile(r, chosen);
+        }
+        if (r.below(10) == 0) integers = r.below(integers + 1);
+        const Exact<int32_t> exact(integers);
+        memcpy(exact.data, c.description.data(), integers * sizeof(int32_t));
+        Exact<int64_t> network(4, -1), sizes(5, -1);
+        double flops[2];
+        if (esrn_network(exact.data, integers, network.data) || network.data[0] > MOST_PARAMETERS) {
+            refused++;
+            continue;
+        }
+        if (esrn_sizes(exact.data, integers, c.batch, c.height, c.width, sizes.data, flops)) {
+            refused++;
+            continue;
+        }
+        require(sizes.data[0] == network.data[0], "one number of parameters");
+        if (sizes.data[1] > MOST_ROOM) continue;
+        c.description.assign(exact.data, exact.data + integers);
+        Run run(c, index);
+        Workspace w(run.sizes.workspace, index % 2);
+        require(run.forward(w, run.y) == 0 && run.backward(w, run.gradient) == 0, "what was read is run");
+        Exact<real> y(run.y.size, NOT_WRITTEN);
+        require(run.infer(y) == 0 && y == run.y, "inference gives the output of the forward");
+        ran++;
+    }
+    require(ran > FUZZED / 20 && refused > FUZZED / 10, "inputs of both kinds");
+    printf("%d ran, %d refused\n", ran, refused);
+}
+
 // Two threads at once, several times over: more networks than the library remembers plans of, and errors between.
 void run_threads() {
     const auto list = cases();
@@ -665,6 +720,7 @@ int main(int count, char** arguments) {
     require(esrn_real_bytes() == sizeof(real), "one precision in all files");
     if (mode == "all" || mode == "cases") run_cases(), run_longer_vectors(), run_crops();
     if (mode == "all" || mode == "illegal") run_illegal(), run_illegal_operators();
+    if (mode == "all" || mode == "fuzz") run_fuzz();
     if (mode == "all" || mode == "threads") run_threads();
     printf("%s: done with %s\n", esrn_instruction_set(), mode.c_str());
     fflush(stdout);
