@@ -222,6 +222,16 @@ def test_what_would_change_results_may_not(tmp_path, changes, key, there, here):
     )
 
 
+def test_how_candidates_are_trained_may_change_as_long_as_none_was(tmp_path):
+    other = config(fast_training={"learning_rate": 1e-3, "clip_norm": 1.0})
+    check_same_experiment(config(), other, RunFolder(tmp_path), lambda: False)
+    with pytest.raises(UserError, match=r"fast_training\.clip_norm is None there and 1\.0 here"):
+        check_same_experiment(config(), other, RunFolder(tmp_path), lambda: True)
+    for changes in ({"fast_training": {"steps": 9}}, {"seed": 1, "fast_training": {"clip_norm": 1.0}}):
+        with pytest.raises(UserError, match="is a run of another configuration"):
+            check_same_experiment(config(), config(changes), RunFolder(tmp_path), lambda: False)
+
+
 def test_number_of_changed_keys_is_told(tmp_path):
     with pytest.raises(UserError, match=r"seed is 0 there and 1 here \(and 1 more keys\); only"):
         check_same_experiment(config(), config(seed=1, task={"scale": 3}), RunFolder(tmp_path))

@@ -1,59 +1,13 @@
 """Trouble of a device is not laid to the candidates that it loses, and that of a candidate not to its device."""
 
-from collections import defaultdict
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import InProcess, World, events_of, finished_in, make_config, records, search
+from worlds import InProcess, OnDevices, World, events_of, finished_in, make_config, records, search
 
 from esr_ray.errors import UserError
-from esr_ray.search.backend import Began
 from esr_ray.search.blame import Blame
-from esr_ray.search.events import Lost
-
-
-class OnDevices(InProcess):
-    """Devices by name, of which some lose all that they are given, and sooner than others have trained it."""
-
-    def __init__(self, world, seed=0, devices=3, bad=()):
-        super().__init__(world, seed, devices)
-        self.names, self.bad, self.on = [f"device {one}" for one in range(devices)], set(bad), {}
-        self.lost_on = defaultdict(set)
-
-    def next_event(self, timeout_s):
-        free = [one for one in self.names if one not in self.on.values()]
-        # As a backend does, a job that was lost is tried elsewhere.
-        fit = [(job, device) for job in self.queue for device in free if self.fits(job, device)]
-        if fit:
-            job, device = self.random.choice(fit)
-            self.queue.remove(job)
-            self.running.append(job)
-            self.on[job.id] = device
-            return Began(job.id, device, "node")
-        if not self.running:
-            return None
-        lossy = [job for job in self.running if self.on[job.id] in self.bad]
-        job = self.random.choice(lossy or self.running)
-        self.running.remove(job)
-        device = self.on.pop(job.id)
-        ended = self.world.end(job)
-        if device in self.bad:
-            ended = Lost(job.id, "no space left on device")
-        if isinstance(ended, Lost):
-            self.lost_on[job.id].add(device)
-        return ended if isinstance(ended, Lost) else type(ended)(job.id, device, "node", ended.trained)
-
-    def fits(self, job, device):
-        elsewhere = set(self.names) - self.lost_on[job.id]
-        return not self.lost_on[job.id] or device in (elsewhere or self.names)
-
-    def give_up(self, device, node, reason):
-        self.given_up.append(device)
-        self.names.remove(device)
-        self.devices -= 1
-        if not self.names:
-            raise UserError(f"no device is left: {reason}")
 
 
 @settings(deadline=None, max_examples=30)

@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 
 import numpy as np
 from strategies import small_space
@@ -182,6 +182,49 @@ class FirstInFirstOut(InProcess):
             self.running.append(job)
             return Began(job.id, "device", "node")
         return self.end(self.running.pop(0)) if self.running else None
+
+
+class OnDevices(InProcess):
+    """Devices by name, of which some lose all that they are given, and sooner than others have trained it."""
+
+    def __init__(self, world, seed=0, devices=3, bad=()):
+        super().__init__(world, seed, devices)
+        self.names, self.bad, self.on = [f"device {one}" for one in range(devices)], set(bad), {}
+        self.lost_on = defaultdict(set)
+
+    def next_event(self, timeout_s):
+        free = [one for one in self.names if one not in self.on.values()]
+        # As a backend does, a job that was lost is tried elsewhere.
+        fit = [(job, device) for job in self.queue for device in free if self.fits(job, device)]
+        if fit:
+            job, device = self.random.choice(fit)
+            self.queue.remove(job)
+            self.running.append(job)
+            self.on[job.id] = device
+            return Began(job.id, device, "node")
+        if not self.running:
+            return None
+        lossy = [job for job in self.running if self.on[job.id] in self.bad]
+        job = self.random.choice(lossy or self.running)
+        self.running.remove(job)
+        device = self.on.pop(job.id)
+        ended = self.world.end(job)
+        if device in self.bad:
+            ended = Lost(job.id, "no space left on device")
+        if isinstance(ended, Lost):
+            self.lost_on[job.id].add(device)
+        return ended if isinstance(ended, Lost) else type(ended)(job.id, device, "node", ended.trained)
+
+    def fits(self, job, device):
+        elsewhere = set(self.names) - self.lost_on[job.id]
+        return not self.lost_on[job.id] or device in (elsewhere or self.names)
+
+    def give_up(self, device, node, reason):
+        self.given_up.append(device)
+        self.names.remove(device)
+        self.devices -= 1
+        if not self.names:
+            raise UserError(f"no device is left: {reason}")
 
 
 def prepared(journal, seed, retry=False, views=(), config=None):

@@ -12,6 +12,7 @@ from esr_ray.config.paths import absolute_paths
 from esr_ray.config.schema import Config
 from esr_ray.errors import UserError
 from esr_ray.runs.folder import RunFolder, check_same_experiment, new_folder, stored_config
+from esr_ray.runs.record import read_history
 from esr_ray.runs.searched import is_run, run_experiment_config, searched_networks
 
 Given = str | Path | Mapping[str, Any]
@@ -91,8 +92,13 @@ def resumed(
     else:
         content = with_overrides(stored.model_dump(mode="json"), overrides)
         given = absolute_paths(check_config(content, str(folder.config)))
-    check_same_experiment(stored, given, folder)
+    check_same_experiment(stored, given, folder, lambda: _has_results(folder))
     return Planned(given, folder, True, retry_failed)
+
+
+def _has_results(folder: RunFolder) -> bool:
+    state = read_history(folder.journal).state
+    return len(state.outcomes) > len(state.failed)
 
 
 def _read(config: Given, overrides: Sequence[str], warn: Warn) -> Config:

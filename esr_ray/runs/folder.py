@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,10 @@ MAY_CHANGE = ("evolution", "space", "full_training", "benchmarks", "pipeline", "
 """Keys that may differ when a run is resumed: they change no result that is already there."""
 MAY_NOT = ("space.base_channels", "space.global_skip", "space.user_blocks")
 """Among them, those that may not: the same blocks would be another network."""
+MAY_WITHOUT_RESULTS = ("fast_training",)
+"""Keys that may differ as well as long as nothing was trained: what failed by them should not have to be begun anew."""
+MAY_NEVER = ("fast_training.steps", "fast_training.epochs")
+"""Among those, what jobs that were asked for already say: how long they are."""
 
 
 @dataclass(frozen=True)
@@ -165,14 +169,21 @@ def stored_config(folder: RunFolder) -> Config:
     return check_config(content, str(folder.config))
 
 
-def check_same_experiment(stored: Config, given: Config, folder: RunFolder) -> None:
-    """Raise UserError where a configuration given on resume would change results that are already there."""
+def check_same_experiment(
+    stored: Config, given: Config, folder: RunFolder, has_results: Callable[[], bool] = lambda: True
+) -> None:
+    """Raise UserError where a configuration given on resume would change results that are already there.
+
+    `has_results` is asked whether there are any if that matters.
+    """
     before, after = _leaves(stored.model_dump(mode="json")), _leaves(given.model_dump(mode="json"))
     changed = [
         key
         for key in sorted(before.keys() | after.keys())
         if before.get(key) != after.get(key) and (not _within(key, MAY_CHANGE) or _within(key, MAY_NOT))
     ]
+    if changed and all(_within(key, MAY_WITHOUT_RESULTS) and key not in MAY_NEVER for key in changed):
+        changed = changed if has_results() else []
     if changed:
         key = changed[0]
         more = f" (and {len(changed) - 1} more keys)" if len(changed) > 1 else ""

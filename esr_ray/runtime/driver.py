@@ -178,7 +178,10 @@ class Driver:
                 return self._run(self._record, closing)
             except UserError as error:
                 place = self.folder.path
-                hint = "" if self._begun else f" (nothing was done yet: --resume {place} --set KEY=VALUE goes on)"
+                if not self._begun:
+                    hint = f" (nothing was done yet: --resume {place} --set KEY=VALUE goes on)"
+                else:
+                    hint = "" if "--resume" in str(error) else f"; mend it, then go on with --resume {place}"
                 return self._end("error", f"{error}{hint}")
             except Stopped:
                 return self._end("stopped", f"stopped; go on with --resume {self.folder.path}")
@@ -266,8 +269,10 @@ class Driver:
         verdict = algorithm.verdict(state)
         if verdict is None:
             raise UserError(
-                f"{self.folder.path}: every candidate failed, there is nothing to train; the reasons are in "
-                f"{self.folder.population.name}; mend them and go on with --resume {self.folder.path} --retry-failed"
+                f"{self.folder.path}: every candidate failed, there is nothing to train; the last one: "
+                f"{_last_failure(state)}; the others are in {self.folder.population.name}; go on with --resume "
+                f"{self.folder.path} --retry-failed once that is mended, or give other keys of fast_training (but its "
+                "length) by --set"
             )
         for line in verdict_lines(algorithm, state):
             record.tell(Said(line))
@@ -395,6 +400,11 @@ class Driver:
 
     def _outcome(self, kind: str, message: str) -> Outcome:
         return Outcome(kind, message, str(self.folder.path), socket.gethostname())
+
+
+def _last_failure(state: State) -> str:
+    job = max(state.failed)
+    return f"candidate {state.jobs[job].candidate.id}: {state.outcomes[job].reason}"
 
 
 def _close_interrupted(record: Record, reason: str) -> int:

@@ -18,6 +18,7 @@ from esr_ray.networks.target import begin_peak, device_name, memory_use, use_tar
 from esr_ray.runtime.node import this_node
 from esr_ray.runtime.node_pictures import open_here
 from esr_ray.runtime.pinning import pin_to_free_core
+from esr_ray.runtime.remote_errors import in_a_line
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.search.job import Job
 from esr_ray.tasks.make import network_spec
@@ -106,7 +107,7 @@ class Evaluator:
         except Exception as error:
             # What a network raises is its own failure, and the search goes on without it; unless this process, or its
             # node, can train no other one either: memory, the temporary folder or the device may be to blame.
-            reason = _one_line(error)
+            reason = in_a_line(error)
             if isinstance(error, OSError) or not self._trains():
                 raise NodeTrouble(reason) from None
         if trained is None or trained.kernels == "plain":
@@ -145,10 +146,6 @@ class Evaluator:
         return CostPlan(
             self.setup.config.evolution.latency_size, partial(begin_peak, target), lambda: memory_use(target)[1]
         )
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
 
 
 def private_mb() -> float:

@@ -141,7 +141,7 @@ class RayBackend:
         if self._workers and all(self._is_lossy(worker) for worker in self._workers):
             raise UserError(
                 f"no device is left: each lost one candidate after the other, at last: {self._last_loss}; see what is "
-                "wrong there (memory, temporary folder, disk?), then go on with --resume"
+                "wrong there (memory, temporary folder, disk?)"
             )
 
     def cancel(self) -> None:
