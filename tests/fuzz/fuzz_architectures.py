@@ -109,4 +109,9 @@ def check(spec):
     assert reference_params(spec.arch, spec.base_channels) > 0
 
 
-ARCHITECTURES = Kind("architectures", make, read)
+def sound():
+    files = [("file", content.encode()) for content in FILES]
+    return [("list", list(EXAMPLE)), ("description", as_json(DESCRIPTION)), *(("name", one) for one in EXAMPLE), *files]
+
+
+ARCHITECTURES = Kind("architectures", make, read, sound)

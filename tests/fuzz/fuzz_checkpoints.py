@@ -174,4 +174,4 @@ def read(given, place):
         assert made.shape == (1, spec.out_channels, 6 * spec.scale, 5 * spec.scale)
 
 
-CHECKPOINTS = Kind("checkpoints", make, read)
+CHECKPOINTS = Kind("checkpoints", make, read, lambda: [(name, content, True) for name, content in files().items()])

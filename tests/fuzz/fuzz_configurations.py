@@ -74,4 +74,8 @@ def read(given, place):
     space_of(config)
 
 
-CONFIGURATIONS = Kind("configurations", make, read)
+def sound():
+    return [(text.encode(), ["seed=3"]) for text in TEXTS_OF_FILES]
+
+
+CONFIGURATIONS = Kind("configurations", make, read, sound)

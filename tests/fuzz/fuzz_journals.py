@@ -2,7 +2,10 @@
 
 import json
 import os
+import random as random_module
 import tempfile
+import time
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from unittest.mock import patch
@@ -20,14 +23,19 @@ from esr_ray.runs.record import read_events, read_history
 from esr_ray.search.make import limits_of
 from esr_ray.search.ranking import view_of
 
-LATER = WHOLE[-6:]
+LATER = [one for one in WHOLE[-6:] if one[0] != "finished"]
 """What is not of the search."""
 
 
 @cache
 def journals():
     """The bytes of a whole search, and of a run of format 1."""
-    with tempfile.TemporaryDirectory() as folder, patch.object(os, "fsync", lambda descriptor: None):
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        # The same bytes in each process.
+        stack.enter_context(patch.object(os, "fsync", lambda descriptor: None))
+        stack.enter_context(patch.object(time, "time", lambda: 1.7e9))
+        stack.enter_context(patch.object(random_module, "random", lambda: 0.5))
         searched, old = Path(folder) / "3.jsonl", Path(folder) / "1.jsonl"
         config = make_config(3, 3, promotion=PROMOTION, predictor=None, race=None)
         search(searched, config, InProcess(World(moody(3))))
@@ -46,7 +54,8 @@ def make(random):
         case 0:
             return of_bytes(random, content), True
         case 1:
-            return b"".join(of_lines(random, content.splitlines(keepends=True))), True
+            # In format 1 a line's checksum is of that line alone: one that is missing does not show.
+            return b"".join(of_lines(random, content.splitlines(keepends=True))), content == journals()[0]
     events = [json.loads(line) for line in content.splitlines()]
     for _ in range(random.choice((1, 1, 2, 4))):
         place = random.randrange(len(events))
@@ -62,10 +71,17 @@ def make(random):
         if not events:
             break
     for event in events:
-        # Of a name with an end of line `runs.record` tells in two lines.
-        if isinstance(event, dict) and isinstance(event.get("event"), str):
-            event["event"] = " ".join(event["event"].split())
+        if isinstance(event, dict):
+            _spared(event)
     return sealed(random, events), False
+
+
+def _spared(event):
+    """What `runs.record` and `runs.events` do not refuse cleanly: names with ends of lines, figures that are none."""
+    if isinstance(event.get("event"), str):
+        event["event"] = " ".join(event["event"].split())
+    if "by" in event and not (event["by"] in ("psnr_y", "psnr_rgb") or event.get("event") == "reported"):
+        event["by"] = "psnr_y"
 
 
 def sealed(random, events):
@@ -96,7 +112,7 @@ def read(given, place):
     place.write_bytes(content)
     history = read_history(place)
     if damaged:
-        assert any(history_of(part) == seen(history) for part in beginnings()), "damage is read as something else"
+        assert seen(history) in beginnings(), "damage is read as something else"
     view = view_of(history.state, limits=limits_of(make_config().evolution))
     ranked = view.individuals(view.order)
     assert len(ranked) == len(view.ids)
@@ -108,29 +124,20 @@ def read(given, place):
 
 
 def seen(history):
-    return history.state.outcomes, history.state.jobs, history.trained, history.closed
-
-
-def history_of(events):
-    return _histories()[events]
+    return history.state.outcomes, history.state.jobs, dict(history.trained), history.closed
 
 
 @cache
 def beginnings():
-    return list(_histories())
-
-
-@cache
-def _histories():
-    found = {}
+    """What is seen of each beginning of either journal."""
+    found = []
     for index in range(2):
-        events = known(index)
         history = History()
-        found[index, 0] = seen(history)
-        for number, event in enumerate(events, 1):
+        found.append(seen(history))
+        for event in known(index):
             history.add(event)
-            found[index, number] = seen(history)
+            found.append(seen(history))
     return found
 
 
-JOURNALS = Kind("journals", make, read)
+JOURNALS = Kind("journals", make, read, lambda: [(content, True) for content in journals()])

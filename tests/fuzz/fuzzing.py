@@ -29,11 +29,13 @@ SHOWN = 12
 @dataclass(frozen=True)
 class Kind:
     """A kind of input: `make` makes one, `read` reads it and asserts that what it got is right, or raises one of
-    `clean`. The path is a place for a file. `memory` is how much reading may take, in bytes."""
+    `clean`. The path is a place for a file. `sound` are inputs that are right; `memory` is how many bytes reading may
+    take."""
 
     name: str
     make: Callable[[Random], Any]
     read: Callable[[Any, Path], object]
+    sound: Callable[[], Iterable[Any]]
     clean: tuple[type[Exception], ...] = (UserError,)
     memory: int = 1 << 29
     short: int = 500

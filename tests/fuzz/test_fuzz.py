@@ -17,6 +17,12 @@ kinds = pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS]
 
 
 @kinds
+def test_what_inputs_are_made_of_is_read(kind, tmp_path):
+    for given in kind.sound():
+        kind.read(given, tmp_path / "input")
+
+
+@kinds
 def test_a_few_inputs_are_read_or_refused(kind, tmp_path):
     assert_clean(kind, fuzz(kind, tmp_path, range(FIRST, FIRST + kind.short)))
 
