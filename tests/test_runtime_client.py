@@ -1,9 +1,12 @@
 """The command's connection to Ray (searches themselves: test_runtime_ray.py)."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
+from esr_ray.runtime import local
 from esr_ray.runtime.client import connection
 
 
@@ -54,3 +57,17 @@ def test_a_token_file_that_the_user_names_is_left_to_ray(started, monkeypatch):
     with connection(None):
         pass
     assert started == [("local", None)]
+
+
+def test_what_a_program_has_started_itself_does_not_end_with_its_ray(started, monkeypatch):
+    monkeypatch.setattr(local, "ENDS_S", 0.1)
+    sleeps = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with subprocess.Popen(sleeps) as before:
+        of_ray = []
+        monkeypatch.setattr("ray.init", lambda **options: of_ray.append(subprocess.Popen(sleeps)))
+        with connection(None):
+            pass
+        # Ray's, which does not end by itself here, is ended.
+        assert of_ray[0].wait(timeout=60) != 0
+        assert before.poll() is None
+        before.kill()

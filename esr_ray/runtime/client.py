@@ -50,9 +50,11 @@ def _connected(address: str | None) -> Iterator[None]:
         # Left in the middle, Ray ends this process by SIGABRT or leaves its own behind.
         with signals.held():
             if address is None:
+                # A program that calls this may have processes of its own.
+                others = set(psutil.Process().children(recursive=True))
                 # Cores that this process may use: Ray counts those of the machine.
                 ray.init(address="local", num_cpus=usable_cores(), include_dashboard=False, **options)
-                started = psutil.Process().children(recursive=True)
+                started = [one for one in psutil.Process().children(recursive=True) if one not in others]
             else:
                 ray.init(address=cluster, **options)
     except SystemExit:
