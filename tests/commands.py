@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -53,20 +55,37 @@ class Command:
 
     def workers(self, title: str) -> list[psutil.Process]:
         """Ray's worker processes of this command whose title begins so, such as ray::Evaluator."""
-        found = []
-        for child in psutil.Process(self.process.pid).children(recursive=True):
-            try:
-                if " ".join(child.cmdline()).startswith(title):
-                    found.append(child)
-            except psutil.NoSuchProcess:
-                continue
-        return found
+        return _titled(self.process.pid, title)
 
     def kill_group(self) -> None:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
         self.log.close()
+
+
+def workers_here(title: str) -> list[psutil.Process]:
+    """Worker processes of those Rays that this process has started, whose title begins so."""
+    return _titled(os.getpid(), title)
+
+
+def _titled(root: int, title: str) -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process(root).children(recursive=True):
+        try:
+            if " ".join(child.cmdline()).startswith(title):
+                found.append(child)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def run_here(main: Callable[[Sequence[str]], int], *arguments: object) -> tuple[int, str]:
+    """A command's status and what it printed, run by this process: another one would import everything again."""
+    printed = io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(printed):
+        status = main([str(one) for one in arguments])
+    return status, printed.getvalue()
 
 
 def events(folder: Path) -> list[dict[str, Any]]:

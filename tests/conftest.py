@@ -21,6 +21,28 @@ def library() -> Library:
         pytest.skip(f"there is no native library: {error}")
 
 
+@pytest.fixture(scope="session")
+def ray_address():
+    """HOST:PORT of one Ray for all tests that need none of their own: it takes seconds to start, each time.
+
+    It has two devices. Those who use it leave it as it was: nothing of it is killed but what they started there.
+    """
+    # Imported late: most tests need no Ray.
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster()
+    # Processes in advance would be of no use: each of ours has an environment of its own.
+    cluster.add_node(
+        num_cpus=2,
+        include_dashboard=False,
+        include_log_monitor=False,
+        no_monitor=True,
+        _system_config={"prestart_worker_first_driver": False},
+    )
+    yield cluster.address
+    cluster.shutdown()
+
+
 @pytest.fixture
 def block_types():
     """Letters that a test registers are unknown again afterwards."""

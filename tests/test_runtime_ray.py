@@ -1,4 +1,8 @@
-"""Real searches on Ray: two workers, and interruptions of every kind."""
+"""Real searches on Ray: two workers, and interruptions of every kind.
+
+What is about a Ray of this machine alone, and about signals, is a command of its own, as a user starts it; what goes on
+with a run, or dies within Ray, is done by this process on the Ray of all tests.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Command, events, of_kind, wait_for
+from commands import Command, events, of_kind, run_here, wait_for, workers_here
+from gate import Gate
 from worlds import PAPER
 
+import esr_ray
 from esr_ray.native.library import NativeUnavailable, load_library
+from esr_ray.runs.status import Status
+from esr_ray.search.__main__ import main
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -39,14 +47,21 @@ VOLATILE = {"time", "seconds", "device", "node"}
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the configuration; decoded pictures are kept there too."""
+    """A folder with two configurations; decoded pictures are kept there too."""
     folder = tmp_path_factory.mktemp("search")
-    # Plain kernels compile each candidate: it takes so long that an interruption comes in the middle of a search.
-    runtime = {"cache_dir": str(folder / "cache"), "kernels": "plain"}
-    content = {**CONFIG, "runtime": runtime, "output": {"dir": str(folder)}}
+    content = {**CONFIG, "runtime": {"cache_dir": str(folder / "cache")}, "output": {"dir": str(folder)}}
     # JSON is YAML.
-    (folder / "tiny.yml").write_text(json.dumps(content))
+    (folder / "gated.yml").write_text(json.dumps({**content, "task": Gate(folder).task}))
+    content["runtime"]["kernels"] = "plain"
+    (folder / "plain.yml").write_text(json.dumps(content))
     return folder
+
+
+@pytest.fixture
+def gate(home: Path) -> Iterator[Gate]:
+    made = Gate(home)
+    yield made
+    made.open()
 
 
 @pytest.fixture
@@ -69,10 +84,17 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return sorted(plain, key=lambda event: (event["event"], event["job"]))
 
 
+def resume(folder: Path, address: str, *more: str) -> str:
+    """What was printed by a command that went on with a run to its end."""
+    status, printed = run_here(main, "--resume", folder, *more, "--address", address)
+    assert status == 0, printed
+    return printed
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(home: Path) -> Path:
     """A finished search with two workers."""
-    command = Command(home, "esr_ray.search", "tiny.yml", "--set", "output.name=uninterrupted")
+    command = Command(home, "esr_ray.search", "gated.yml", "--set", "output.name=uninterrupted")
     try:
         assert command.wait() == 0, command.output()
         (home / "uninterrupted-output.txt").write_text(command.output())
@@ -91,11 +113,16 @@ def test_two_workers_train_every_candidate_once(uninterrupted: Path, home: Path)
     assert [one["batch"] for one in asked] == [0] * 4 + [1] * 4
     assert events(uninterrupted)[-1]["reason"] == "finished"
     last_line = (home / "uninterrupted-output.txt").read_text().strip().splitlines()[-1]
-    best = max(finished, key=lambda one: one["psnr_y"])
+    # What a task of a user's is judged by; test_the_winner_is_trained_reported_and_saved has that of PSNR on Y.
+    assert_names_best(last_line, uninterrupted, "psnr_rgb")
+
+
+def assert_names_best(last_line: str, folder: Path, by: str) -> None:
+    best = max(of_kind(folder, "finished"), key=lambda one: one[by])
     assert last_line.startswith(f"Best values: [{{'worker_id': {best['candidate']}, ")
-    named = json.loads((uninterrupted / "result.json").read_text())["best"]
+    named = json.loads((folder / "result.json").read_text())["best"]
     assert named["id"] == best["candidate"]
-    assert f"'PSNR': {named['fitness_psnr_y']}" in last_line
+    assert f"'PSNR': {named[f'fitness_{by}']}" in last_line
 
 
 def test_run_folder_has_what_a_user_leaves_with(uninterrupted: Path) -> None:
@@ -112,34 +139,17 @@ def test_run_folder_has_what_a_user_leaves_with(uninterrupted: Path) -> None:
     assert list((uninterrupted / "pictures").glob("best_*.png"))
 
 
-def test_a_search_on_native_kernels_says_so_in_its_records(
-    uninterrupted: Path, home: Path, search: Callable[..., Command]
-) -> None:
-    try:
-        name = f"native {load_library().instruction_set}"
-    except NativeUnavailable as error:
-        pytest.skip(str(error))
-    folder = home / "native"
-    command = search("tiny.yml", "--set", "output.name=native", "--set", "runtime.kernels=native")
-    assert command.wait() == 0, command.output()
-    finished = of_kind(folder, "finished")
-    assert {one["kernels"] for one in finished} == {name}
-    assert {one["kernels"] for one in of_kind(uninterrupted, "finished")} == {"plain"}
-    # The first generation is drawn before there is any fitness.
-    assert [one["birth"] for one in of_kind(folder, "asked")[:4]] == [
-        one["birth"] for one in of_kind(uninterrupted, "asked")[:4]
-    ]
-
-
 def test_a_run_that_is_asked_to_stop_resumes_to_the_same_records(
-    uninterrupted: Path, home: Path, search: Callable[..., Command]
+    uninterrupted: Path, home: Path, search: Callable[..., Command], gate: Gate, ray_address: str
 ) -> None:
     folder = home / "interrupted"
-    first = search("tiny.yml", "--set", "output.name=interrupted")
+    gate.close(folder, 2)
+    first = search("gated.yml", "--set", "output.name=interrupted")
     wait_for(lambda: len(of_kind(folder, "finished")) >= 2, first)
     # As a terminal does: to the whole foreground process group.
     os.killpg(first.process.pid, signal.SIGINT)
     assert first.wait() == 130
+    gate.close(folder, 4)
     second = search("--resume", str(folder))
     wait_for(lambda: len(of_kind(folder, "finished")) >= 4, second)
     # As `kill` does.
@@ -151,7 +161,9 @@ def test_a_run_that_is_asked_to_stop_resumes_to_the_same_records(
         assert "***" not in command.output(), "no trace of Ray's"
     assert events(folder)[-1]["event"] == "closed"
     before = {one["job"] for one in of_kind(folder, "finished")}
-    assert search("--resume", str(folder)).wait() == 0
+    assert len(before) < 8
+    gate.open()
+    resume(folder, ray_address)
     assert records(folder) == records(uninterrupted)
     again = [one["job"] for one in of_kind(folder, "finished")]
     assert len(again) == len(set(again)), "nothing finished is trained twice"
@@ -159,67 +171,94 @@ def test_a_run_that_is_asked_to_stop_resumes_to_the_same_records(
 
 
 def test_a_killed_command_leaves_a_run_that_resumes_to_the_same_records(
-    uninterrupted: Path, home: Path, search: Callable[..., Command]
+    uninterrupted: Path, home: Path, search: Callable[..., Command], gate: Gate, ray_address: str
 ) -> None:
     folder = home / "killed"
-    first = search("tiny.yml", "--set", "output.name=killed")
+    gate.close(folder, 2)
+    first = search("gated.yml", "--set", "output.name=killed")
     wait_for(lambda: len(of_kind(folder, "finished")) >= 2, first)
     os.kill(first.process.pid, signal.SIGKILL)
     first.wait()
-    second = search("--resume", str(folder))
-    assert second.wait() == 0, second.output()
+    gate.open()
+    # Waits for the driver that was left: it ends with its Ray, and that with the command.
+    resume(folder, ray_address)
     assert records(folder) == records(uninterrupted)
     finished = [one["job"] for one in of_kind(folder, "finished")]
     assert len(finished) == len(set(finished))
 
 
 def test_a_killed_driver_comes_back_by_itself_with_the_same_outcome(
-    uninterrupted: Path, home: Path, search: Callable[..., Command]
+    uninterrupted: Path, home: Path, gate: Gate, ray_address: str
 ) -> None:
     folder = home / "driverless"
-    command = search("tiny.yml", "--set", "output.name=driverless")
-    wait_for(lambda: len(of_kind(folder, "finished")) >= 2, command)
-    (driver,) = command.workers("ray::Driver")
-    driver.kill()
-    assert command.wait() == 0, command.output()
+    gate.close(folder, 2)
+    killed: list[int] = []
+
+    def kill_once(status: Status) -> None:
+        if not killed and len(of_kind(folder, "finished")) >= 2:
+            killed.append(status.process)
+            os.kill(status.process, signal.SIGKILL)
+            gate.open()
+
+    overrides = ["output.name=driverless"]
+    result = esr_ray.search_networks(home / "gated.yml", overrides, address=ray_address, on_status=kill_once)
+    assert killed
+    assert result.finished
     assert records(folder) == records(uninterrupted)
     (resumed,) = of_kind(folder, "resumed")
     assert resumed["restarted"] is True
-    assert "Best values: " in command.output()
+    assert result.message.startswith("Best values: ")
 
 
 def test_a_killed_evaluator_costs_one_retry_and_nothing_else(
-    uninterrupted: Path, home: Path, search: Callable[..., Command]
+    uninterrupted: Path, home: Path, gate: Gate, ray_address: str
 ) -> None:
     folder = home / "evaluatorless"
-    command = search("tiny.yml", "--set", "output.name=evaluatorless")
-    wait_for(lambda: of_kind(folder, "finished") and command.workers("ray::Evaluator.train"), command)
-    command.workers("ray::Evaluator.train")[0].kill()
-    assert command.wait() == 0, command.output()
+    gate.close(folder, 1)
+    killed: list[int] = []
+
+    def kill_once(status: Status) -> None:
+        if not killed and of_kind(folder, "finished") and (training := workers_here("ray::Evaluator.train")):
+            killed.append(training[0].pid)
+            training[0].kill()
+            gate.open()
+
+    overrides = ["output.name=evaluatorless"]
+    assert esr_ray.search_networks(home / "gated.yml", overrides, address=ray_address, on_status=kill_once).finished
+    assert killed
     assert len(of_kind(folder, "lost")) == 1
     assert not of_kind(folder, "failed")
     assert len(of_kind(folder, "started")) == len(of_kind(folder, "finished")) + 1
     assert records(folder) == records(uninterrupted)
 
 
-def test_the_winner_is_trained_reported_and_saved(home: Path, search: Callable[..., Command]) -> None:
-    folder = home / "whole"
-    command = search(
-        "tiny.yml",
+@pytest.fixture(scope="module")
+def whole(home: Path, ray_address: str) -> tuple[Path, str]:
+    """A run of the whole pipeline on MindSpore's operators, and what it printed. Tests may go on with it."""
+    status, printed = run_here(
+        main,
+        home / "plain.yml",
         *("--set", "output.name=whole"),
         *("--set", "pipeline=[search, full_training, benchmarks]"),
         *("--set", "evolution.num_generation=1"),
         *("--set", "evolution.num_individual=2"),
+        *("--address", ray_address),
     )
-    assert command.wait() == 0, command.output()
-    (trained,) = of_kind(folder, "trained")
+    assert status == 0, printed
+    return home / "whole", printed
+
+
+def test_the_winner_is_trained_reported_and_saved(whole: tuple[Path, str]) -> None:
+    folder, printed = whole
+    trained = of_kind(folder, "trained")[0]
     best = max(of_kind(folder, "finished"), key=lambda one: one["psnr_y"])
     assert trained["id"] == best["candidate"]
-    (reported,) = of_kind(folder, "reported")
+    reported = of_kind(folder, "reported")[0]
     (report,) = reported["sets"]
     assert len(report["pictures"]) == 3
     assert report["baseline"]["psnr_y"] == pytest.approx(32.52, abs=0.01)
-    assert "astronaut" in command.output()
+    assert "astronaut" in printed
+    assert_names_best(printed.strip().splitlines()[-1], folder, "psnr_y")
 
     from esr_ray.networks.checkpoint import load_checkpoint
 
@@ -229,40 +268,52 @@ def test_the_winner_is_trained_reported_and_saved(home: Path, search: Callable[.
     assert sum(value.size for value in parameters.values()) == asked["birth"]["params"]
 
 
-def test_resume_does_only_what_differs(home: Path, search: Callable[..., Command]) -> None:
-    """Goes on from the test before: the same again, and then with a benchmark."""
-    folder = home / "whole"
-    assert folder.is_dir(), "runs after test_the_winner_is_trained_reported_and_saved"
+def test_a_search_on_native_kernels_says_so_in_its_records(uninterrupted: Path, whole: tuple[Path, str]) -> None:
+    try:
+        name = f"native {load_library().instruction_set}"
+    except NativeUnavailable as error:
+        pytest.skip(str(error))
+    plain, _ = whole
+    assert {one["kernels"] for one in of_kind(uninterrupted, "finished")} == {name}
+    assert {one["kernels"] for one in of_kind(plain, "finished")} == {"plain"}
+    # The first generation is drawn before there is any fitness.
+    assert [one["birth"] for one in of_kind(uninterrupted, "asked")[:2]] == [
+        one["birth"] for one in of_kind(plain, "asked")
+    ]
+
+
+def test_resume_does_only_what_differs(home: Path, whole: tuple[Path, str], ray_address: str) -> None:
+    """The same again, and then with a benchmark."""
+    folder, _ = whole
     before = len(of_kind(folder, "trained")), len(of_kind(folder, "reported"))
-    again = search("--resume", str(folder))
-    assert again.wait() == 0, again.output()
+    assert before == (1, 1)
+    resume(folder, ray_address)
     assert (len(of_kind(folder, "trained")), len(of_kind(folder, "reported"))) == before
     pictures = home / "benchmark"
     pictures.mkdir()
     from esr_ray.data.samples import sample_files
 
     (pictures / "coffee.png").write_bytes(sample_files()["test"][2].read_bytes())
-    more = search("--resume", str(folder), "--set", f"benchmarks=[{{name: Mine, hr: {pictures}}}]")
-    assert more.wait() == 0, more.output()
+    resume(folder, ray_address, "--set", f"benchmarks=[{{name: Mine, hr: {pictures}}}]")
     assert len(of_kind(folder, "trained")) == before[0], "nothing is trained for another report"
     assert [part["name"] for part in of_kind(folder, "reported")[-1]["sets"]] == ["test", "Mine"]
 
 
 def test_dry_run_prints_the_plan_and_leaves_nothing(home: Path, search: Callable[..., Command]) -> None:
-    command = search("tiny.yml", "--set", "output.name=dry", "--dry-run")
+    """On a Ray of its own, as it is first tried."""
+    command = search("plain.yml", "--set", "output.name=dry", "--dry-run")
     assert command.wait() == 0, command.output()
     for word in ("parameters", "short trainings", "devices", "time expected", "device-hours"):
         assert word in command.output()
     assert not (home / "dry").exists()
 
 
-def test_a_dry_run_without_the_pictures_shows_what_does_not_need_them(
-    home: Path, search: Callable[..., Command]
-) -> None:
-    command = search("tiny.yml", "--set", "output.name=dry", "--set", "data.hr=nowhere", "--dry-run")
-    assert command.wait() == 2
+def test_a_dry_run_without_the_pictures_shows_what_does_not_need_them(home: Path, ray_address: str) -> None:
+    settings = ("--set", "output.name=dry", "--set", "data.hr=nowhere")
+    status, printed = run_here(main, home / "plain.yml", *settings, "--dry-run", "--address", ray_address)
+    assert status == 2
     for word in ("parameters", "short trainings", "devices", "time: not tried, the pictures are not here"):
-        assert word in command.output()
-    assert command.output().strip().splitlines()[-1].startswith("error: ")
-    assert "nowhere: no such folder" in command.output()
+        assert word in printed
+    assert printed.strip().splitlines()[-1].startswith("error: ")
+    assert "nowhere: no such folder" in printed
     assert not (home / "dry").exists()
