@@ -30,6 +30,63 @@ class Died(BaseException):
     """The process or the machine is dead."""
 
 
+class Mortal(durable.Disk):
+    """A disk that dies at its call number `last` (from 0), before it is made; of a write the first `part` bytes are
+    made. It remembers what a loss of power would leave."""
+
+    def __init__(self, last=None, part=0):
+        self.last, self.part = last, part
+        self.calls = []
+        self.contents, self.names = {}, {}
+
+    def _live(self, call, path):
+        if len(self.calls) == self.last:
+            raise Died
+        if self.last is not None and len(self.calls) > self.last:
+            # Whatever is tried after death, such as to clean up, is not done.
+            raise Died
+        self.calls.append((call, path))
+
+    def write(self, file, content):
+        if len(self.calls) == self.last and self.part:
+            file.write(content[: self.part])
+            file.flush()
+        self._live("write", file.name)
+        return super().write(file, content)
+
+    def sync(self, file):
+        self._live("sync", file.name)
+        super().sync(file)
+        with open(file.name, "rb") as now:
+            self.contents[os.fstat(file.fileno()).st_ino] = now.read()
+
+    def truncate(self, file, size):
+        self._live("truncate", file.name)
+        super().truncate(file, size)
+
+    def replace(self, old, new):
+        self._live("replace", new)
+        super().replace(old, new)
+
+    def remove(self, path):
+        self._live("remove", path)
+        super().remove(path)
+
+    def sync_folder(self, path):
+        self._live("sync_folder", path)
+        super().sync_folder(path)
+        self.names[str(path)] = {entry.name: (entry.inode(), entry.is_dir()) for entry in os.scandir(path)}
+
+    def without_power(self, folder, to):
+        """What is left of a folder, written to another."""
+        to.mkdir()
+        for name, (inode, is_folder) in self.names.get(str(folder), {}).items():
+            if is_folder:
+                self.without_power(folder / name, to / name)
+            else:
+                (to / name).write_bytes(self.contents.get(inode, b""))
+
+
 class Run:
     """A run of the real driver, with the search's and the full training's results made up.
 

@@ -17,11 +17,12 @@ from esr_ray.config.load import check_config
 from esr_ray.errors import UserError
 from esr_ray.networks.target import VISIBLE
 from esr_ray.runtime import ray_backend
-from esr_ray.runtime.evaluator import CONTROL, Evaluator, Ready, Reply
+from esr_ray.runtime.evaluator import Evaluator, Ready, Reply
 from esr_ray.runtime.placement import Placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.search.backend import BackendEvent, Began
+from esr_ray.search.blame import CONTROL
 from esr_ray.search.events import Failed, Lost
 from esr_ray.search.job import Job
 from esr_ray.search.make import make_algorithm
@@ -234,7 +235,8 @@ def test_what_a_network_raises_is_laid_to_the_device_if_that_can_train_no_other_
     replaced = backend._workers[0].actor is not before
     backend.cancel()
     assert type(ended) is ends
-    assert ended.reason.endswith("RuntimeError: the device is in use")
+    where = "" if ends is Failed else "scripted of here: "
+    assert ended.reason == f"{where}RuntimeError: the device is in use more of it"
     assert replaced == (ends is Lost)
 
 
@@ -300,6 +302,12 @@ def test_a_job_that_was_lost_is_tried_elsewhere_and_a_device_that_is_given_up_is
     ended = [event for event in outcomes(backend, 4) if not isinstance(event, Began)]
     assert {event.reason for event in ended} == {"1"}
     assert said[-1] == "NPU 0 of here loses what it is given (it died): nothing more is trained there"
+    # A control is for one device alone, and is lost where that has gone.
+    backend.submit_on(Told(-1, "ends"), "NPU 1", "here")
+    backend.submit_on(Told(-2, "ends"), "NPU 7", "here")
+    ended = {event.job: event for event in outcomes(backend, 2) if not isinstance(event, Began)}
+    assert ended[-1] == Failed(-1, "1")
+    assert ended[-2] == Lost(-2, "its device has gone")
     with pytest.raises(UserError, match=r"^no device is left: .*, at last: it was told to; see what is wrong there"):
         backend.give_up("NPU 1", "here", "it was told to")
     backend.cancel()

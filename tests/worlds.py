@@ -14,6 +14,7 @@ from esr_ray.runs.events import Resumed, Retried, RunBegan
 from esr_ray.runs.journal import Journal, read_journal
 from esr_ray.runs.record import Record
 from esr_ray.search.backend import Began, Done, Failed, Lost
+from esr_ray.search.blame import is_control
 from esr_ray.search.evidence import gather
 from esr_ray.search.job import Candidate, Job, Outcome
 from esr_ray.search.loop import run_search
@@ -84,6 +85,8 @@ class World:
         return Trained(quality, job.candidate.params + wrong, seconds, curve, weights_of(job), picture)
 
     def end(self, job):
+        if is_control(job.id):
+            return Done(job.id, "device", "node", self.trained(job))
         kind = self.plan(job, self.tries[job.id])
         self.tries[job.id] += 1
         if kind == "failed":
@@ -131,6 +134,7 @@ class InProcess:
     def __init__(self, world, seed=0, devices=3, events=None):
         self.world, self.random, self.devices, self.events = world, random.Random(seed), devices, events
         self.queue, self.running, self.submitted, self.stopped, self.given_up = [], [], [], [], []
+        self.only_on = {}
 
     def free(self):
         return max(0, self.devices - len(self.queue) - len(self.running))
@@ -138,6 +142,10 @@ class InProcess:
     def submit(self, jobs):
         self.queue += jobs
         self.submitted += [job.id for job in jobs]
+
+    def submit_on(self, job, device, node):
+        self.queue.insert(0, job)
+        self.only_on[job.id] = device
 
     def live(self):
         if self.events == 0:
@@ -193,6 +201,7 @@ class OnDevices(InProcess):
         self.lost_on = defaultdict(set)
 
     def next_event(self, timeout_s):
+        self.live()
         free = [one for one in self.names if one not in self.on.values()]
         # As a backend does, a job that was lost is tried elsewhere.
         fit = [(job, device) for job in self.queue for device in free if self.fits(job, device)]
@@ -208,7 +217,7 @@ class OnDevices(InProcess):
         job = self.random.choice(lossy or self.running)
         self.running.remove(job)
         device = self.on.pop(job.id)
-        ended = self.world.end(job)
+        ended = self.end(job)
         if device in self.bad:
             ended = Lost(job.id, "no space left on device")
         if isinstance(ended, Lost):
@@ -216,6 +225,8 @@ class OnDevices(InProcess):
         return ended if isinstance(ended, Lost) else type(ended)(job.id, device, "node", ended.trained)
 
     def fits(self, job, device):
+        if job.id in self.only_on:
+            return device == self.only_on[job.id]
         elsewhere = set(self.names) - self.lost_on[job.id]
         return not self.lost_on[job.id] or device in (elsewhere or self.names)
 

@@ -20,6 +20,7 @@ from esr_ray.runtime.node_pictures import open_here
 from esr_ray.runtime.pinning import pin_to_free_core
 from esr_ray.runtime.remote_errors import in_a_line
 from esr_ray.runtime.setup import WorkerSetup
+from esr_ray.search.blame import CONTROL
 from esr_ray.search.job import Job
 from esr_ray.tasks.make import network_spec
 from esr_ray.tasks.user_files import load_files
@@ -27,10 +28,6 @@ from esr_ray.training.result import Trained
 
 if TYPE_CHECKING:
     from esr_ray.training.device_cost import CostPlan
-
-
-CONTROL = ("S_2_8_8",)
-"""The network that any process can train which can train at all."""
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ class RayBackend:
         self._lossy: set[Device] = set()
         self._trained: set[Device] = set()
         self._lost_on: defaultdict[int, set[Device]] = defaultdict(set)
+        self._only_on: dict[int, Device] = {}
         self._last_loss = ""
         self._tell_after_s = FIRST_RESULT_S
         self._waiting_since = 0.0
@@ -109,6 +110,10 @@ class RayBackend:
         self._queue.extend((one.id, reference) for one in jobs)
         self._jobs.update({one.id: one for one in jobs})
 
+    def submit_on(self, job: Job, device: str, node: str) -> None:
+        self._jobs[job.id], self._only_on[job.id] = job, (device, node)
+        self._queue.appendleft((job.id, ray.put({job.id: job})))
+
     def stop(self, job: int) -> None:
         self._queue = deque(one for one in self._queue if one[0] != job)
         for worker in list(self._workers):
@@ -120,6 +125,7 @@ class RayBackend:
     def next_event(self, timeout_s: float) -> BackendEvent | None:
         if not self._events:
             self._follow_devices()
+            self._lose_where_gone()
             self._dispatch()
         if not self._events:
             self._wait(timeout_s)
@@ -192,9 +198,21 @@ class RayBackend:
                 worker.future = worker.actor.train.remote([reference], job)
                 self._events.append(Began(job, worker.ready.device, worker.ready.node))
 
+    def _lose_where_gone(self) -> None:
+        """End jobs that are for a device that is there no more, unless one of those that are starting may be it."""
+        places = {_place(worker) for worker in self._workers}
+        if ("", "") in places:
+            return
+        for job, reference in list(self._queue):
+            if self._only_on.get(job, ("", "")) not in {*places, ("", "")}:
+                self._queue.remove((job, reference))
+                self._events.append(Lost(job, "its device has gone"))
+
     def _fits(self, job: int, worker: _Worker) -> bool:
         """Whether a job is tried here. One that was lost goes where others were trained meanwhile, or at least
-        elsewhere; that decides who was to blame."""
+        elsewhere."""
+        if job in self._only_on:
+            return _place(worker) == self._only_on[job]
         if job not in self._lost_on:
             return True
         lost_on = self._lost_on[job]

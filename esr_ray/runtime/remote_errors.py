@@ -6,7 +6,7 @@ import re
 
 from ray.exceptions import RayTaskError
 
-from esr_ray.errors import UserError
+from esr_ray.errors import NodeTrouble, UserError
 
 _OURS = f"{UserError.__module__}.{UserError.__qualname__}: "
 MOST_CHARACTERS = 300
@@ -40,7 +40,8 @@ def in_a_line(error: BaseException) -> str:
     message = " ".join(lines)
     if len(message) > MOST_CHARACTERS:
         message = f"{message[: MOST_CHARACTERS - 1]}…"
-    if isinstance(error, UserError):
+    if isinstance(error, UserError | NodeTrouble):
+        # The message says all.
         return message
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 

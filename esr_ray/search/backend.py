@@ -42,6 +42,9 @@ class Backend(Protocol):
     def submit(self, jobs: Sequence[Job]) -> None:
         """Take jobs to train; those that were lost, once more."""
 
+    def submit_on(self, job: Job, device: str, node: str) -> None:
+        """Take a job to train next on one device; it is lost where that has gone."""
+
     def next_event(self, timeout_s: float) -> BackendEvent | None:
         """What happened next; None where nothing did within the time."""
 

@@ -1,7 +1,7 @@
 """Whose fault it is that trainings are lost: the candidate's, or that of the device they were on.
 
-A process that dies, or an error that its node may have caused, does not say. What else became of the device does: one
-that trains others can train, and then it was the candidate; one that loses one candidate after the other cannot.
+A process that dies, or an error that its node may have caused, does not say. A control does: a small known network,
+trained on the same device. A device that cannot train it is given up; one that can was not to blame.
 """
 
 from __future__ import annotations
@@ -10,11 +10,29 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
+from esr_ray.search.job import Candidate, Job
+from esr_ray.space.genome import Genome
+
 Device = tuple[str, str]
 """A device and its node, as `Began` names them."""
-Verdict = Literal["again", "candidate", "device"]
-IN_A_ROW = 3
-"""So many candidates lost one after the other, with none trained in between, are laid to the device."""
+Verdict = Literal["again", "control"]
+SUSPECTS = 3
+"""So many candidates lost on a device, with none trained in between, make one ask whether it can train at all."""
+CONTROLS = 2
+"""A control may die by chance, too: so many of them, one after the other, do not."""
+CONTROL = ("S_2_8_8",)
+"""The network that any device trains which trains any."""
+
+
+def control(number: int) -> Job:
+    """A training that shows whether a device can train; its id, -1 and less, is no job's of the search."""
+    genome = Genome((True,), CONTROL)
+    return Job(-1 - number, Candidate(-1, genome, CONTROL, "random", (), 0, 0), 1, 0, "birth")
+
+
+def is_control(job: int) -> bool:
+    """Whether an id is that of a control."""
+    return job < 0
 
 
 @dataclass
@@ -29,27 +47,21 @@ class Blame:
         """How often a job was lost, without the times that were laid to a device."""
         return self._losses[job]
 
+    def is_tired(self, job: int) -> bool:
+        """Whether a job has had all its attempts."""
+        return self._losses[job] >= self.max_attempts
+
     def trained(self, device: Device) -> None:
-        """A device has trained a candidate: it was not to blame for what it lost before."""
+        """A device has trained something: it was not to blame for what it lost before."""
         self._suspects.pop(device, None)
 
     def lost(self, job: int, device: Device) -> Verdict:
-        """A job was lost on a device: it is to be tried again, or the candidate or the device is to be given up.
-
-        A candidate to which only its own losses speak has failed after `max_attempts`. If others were lost on the same
-        device since it last trained one, the device is given up instead, and the losses there count for nobody.
-        """
+        """A job was lost on a device: it is to be tried again, or first a control is to be trained there."""
         suspects = self._suspects.setdefault(device, [])
         suspects.append(job)
         self._losses[job] += 1
-        others = set(suspects) - {job}
-        tired = self._losses[job] >= self.max_attempts
-        if len(others) >= IN_A_ROW - 1 or (others and tired):
-            self._losses.subtract(suspects)
-            del self._suspects[device]
-            return "device"
-        if not tired:
-            return "again"
-        for known in self._suspects.values():
-            known[:] = [one for one in known if one != job]
-        return "candidate"
+        return "control" if self.is_tired(job) or len(set(suspects)) >= SUSPECTS else "again"
+
+    def gave_up(self, device: Device) -> None:
+        """A device cannot train: what it lost counts for no candidate."""
+        self._losses.subtract(self._suspects.pop(device, []))

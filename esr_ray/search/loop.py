@@ -10,8 +10,9 @@ from typing import Protocol
 
 from esr_ray.search.algorithm import Algorithm
 from esr_ray.search.backend import Backend, Began, Done
-from esr_ray.search.blame import Blame, Device
+from esr_ray.search.blame import is_control
 from esr_ray.search.events import Asked, Dropped, Failed, Finished, Lost, SearchEvent, Started, asked_event
+from esr_ray.search.losses import Losses
 from esr_ray.search.state import State
 
 POLL_S = 0.5
@@ -46,11 +47,10 @@ def run_search(
     """Search until the algorithm asks for nothing more; the state then.
 
     `keep` is given each result before its record: a job that the record calls finished has its weights on the disk. A
-    job that is lost is tried `max_attempts` times, see `Blame`. Raises Stopped where the user asked for that, UserError
-    where no device is left that can train; the search goes on from its record then.
+    job that is lost is tried `max_attempts` times, see `Losses`. Raises Stopped where the user asked for that, and
+    UserError where no device is left that can train; the search goes on from its record then.
     """
-    blame = Blame(max_attempts)
-    where: dict[int, Device] = {}
+    losses = Losses(record, backend, max_attempts)
     backend.submit([record.state.jobs[job] for job in sorted(record.state.pending)])
     while True:
         if should_stop():
@@ -63,25 +63,20 @@ def run_search(
         if not record.state.pending:
             return record.state
         event = backend.next_event(POLL_S)
-        if event is None or event.job not in record.state.pending:
+        if event is not None and is_control(event.job):
+            losses.control(event)
+        elif event is None or event.job not in record.state.pending:
             # The second result of a job that was given up: the first one stands.
             continue
-        if isinstance(event, Began):
-            where[event.job] = event.device, event.node
+        elif isinstance(event, Began):
+            losses.began(event)
             record.append(Started(event.job, event.device, event.node, record.attempts(event.job) + 1), sync=False)
         elif isinstance(event, Lost):
             record.append(event)
-            verdict = blame.lost(event.job, where[event.job])
-            if verdict == "candidate":
-                times = f"lost {blame.losses(event.job)} times (runtime.max_attempts)"
-                record.append(Failed(event.job, f"{times}, the last: {event.reason}"))
-                continue
-            if verdict == "device":
-                backend.give_up(*where[event.job], event.reason)
-            backend.submit([record.state.jobs[event.job]])
+            losses.lost(event)
         else:
             if isinstance(event, Done):
-                blame.trained((event.device, event.node))
+                losses.trained(event)
             record.append(event if isinstance(event, Failed) else _ended(event, record.state, keep))
 
 
