@@ -59,7 +59,7 @@ class ImitatedEvaluator(Evaluator):
     def train(self, references: Sequence[ray.ObjectRef], job_id: int) -> Reply:
         job: Job = ray.get(references[0])[job_id]
         trained = made_up(job)
-        time.sleep(trained.seconds.train)
+        time.sleep(trained.seconds.steps)
         if Path(os.environ[TROUBLE]).exists():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return Reply(trained, None, 0.0)
