@@ -32,7 +32,7 @@ from esr_ray.runs.events import (
 from esr_ray.runs.history import replay
 from esr_ray.runs.journal import Journal
 from esr_ray.runs.population import front_json, population_lines
-from esr_ray.runs.record import Record, read_history
+from esr_ray.runs.record import Record, read_events, read_history
 from esr_ray.runs.result import closing_line, networks_json, report_rows, result_json
 from esr_ray.search.events import Birth
 from esr_ray.search.job import Candidate, Outcome
@@ -123,6 +123,20 @@ def test_what_a_later_version_adds_to_an_event_passes():
     content = {**encode(finished(0)), "more": 1}
     content["seconds"]["more"] = 2
     assert decode(content) == finished(0)
+
+
+@pytest.mark.parametrize("by", ["score", "loss", "", "event", None, ["psnr_y"]])
+def test_a_result_that_is_judged_by_a_figure_that_it_does_not_have_is_none(by):
+    with pytest.raises(ValueError, match="by"):
+        decode({**encode(finished(0)), "by": by})
+
+
+def test_an_event_that_is_unknown_is_told_in_one_line(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    with pytest.raises(UserError) as caught:
+        read_events([{"v": 3, "event": "fin\nished\r\u2028"}], path)
+    assert str(caught.value).startswith(f"{path}, event 1: is not one that this version knows: ")
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(

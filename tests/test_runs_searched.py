@@ -172,6 +172,16 @@ class Unpickled:
         (lambda path: (path / "arch.txt").write_text("nothing\n") and path, "names no network"),
         (lambda path: (path / "arch.txt").write_text("best,1,2,['S_1_4_4']\n") and path, "line 1: begins with 'best'"),
         (lambda path: (path / "arch.txt").write_text("nan,1,2,['S_1_4_4']\n") and path, "line 1: begins with 'nan'"),
+        # A word of any length, in which no block is, is passed over in no time; a line of any length is refused.
+        (lambda path: (path / "arch.txt").write_text("G" + "a_1" * 30_000) and path, "names no network"),
+        (
+            lambda path: (path / "arch.txt").write_text("x\n" + "G" * 100_001) and path,
+            "line 2: has 100,001 characters; a row has at most 100,000",
+        ),
+        (
+            lambda path: (path / "arch.txt").write_text('1,"' + ("aaa\n" * 70_000) + '"') and path,
+            "is no file of the reference's: field larger than field limit",
+        ),
         *(
             (
                 lambda path, listed=listed: (path / "arch.txt").write_text(f'33.1,1,2,"{listed}"\n') and path,

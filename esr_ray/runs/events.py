@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
-from esr_ray.metrics import Quality
+from esr_ray.metrics import FIGURES, Quality
 from esr_ray.runs.folder import FINAL
 from esr_ray.search.events import Asked, Dropped, Failed, Finished, Lost, Retried, Started
 from esr_ray.training.result import NOT_MEASURED, Seconds
@@ -197,8 +197,11 @@ def encode(event: Event) -> dict[str, Any]:
 def decode(content: dict[str, Any]) -> Event:
     """The inverse of `encode`. Raises ValueError where it is none of these events; fields of later versions pass."""
     try:
-        return _ADAPTER.validate_python(content)
+        event = _ADAPTER.validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{content.get('event')!r}: {where}: {first['msg']}") from None
+    if isinstance(event, Finished | Validated) and (event.by not in FIGURES or getattr(event, event.by) is None):
+        raise ValueError(f"{content.get('event')!r}: by: {event.by!r} is no figure that it has")
+    return event

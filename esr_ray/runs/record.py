@@ -74,7 +74,9 @@ def read_events(lines: Sequence[dict[str, object]], path: Path) -> list[Event]:
         try:
             events.append(decode(line))
         except ValueError as error:
-            raise UserError(f"{path}, event {number}: is not one that this version knows: {error}") from None
+            # Names of what does not fit are the file's, and may have ends of lines.
+            told = " ".join(str(error).split())[:500]
+            raise UserError(f"{path}, event {number}: is not one that this version knows: {told}") from None
     return events
 
 

@@ -17,9 +17,13 @@ from esr_ray.search.make import limits_of
 from esr_ray.search.ranking import view_of
 from esr_ray.user_source import read_source, source_digest
 
-_BLOCK = re.compile(r"[A-Za-z]\w*?_\d+_\d+_\d+")
+# From where a word begins: from each of its letters it would take the square of its length.
+_BLOCK = re.compile(r"\b[A-Za-z]\w*_\d+_\d+_\d+")
 _LIST = re.compile(r"\[([^\[\]]*)\]\s*$")
 _WITHIN_LIST = re.compile(r"\[[^\[\]]*\]")
+_MOST = 100_000
+"""Characters of a line; a thousand blocks have a tenth of them."""
+_SHOWN = 200
 _REFERENCE_FILE = "arch.txt"
 _NUMPY_FILE = "selected_arch.npy"
 _NUMPY_MAGIC = b"\x93NUMPY"
@@ -125,7 +129,15 @@ def _reference_rows(path: Path, text: str) -> Iterator[tuple[float, tuple[str, .
     """
     if text.lstrip().startswith("["):
         text = _WITHIN_LIST.sub(lambda listed: " ".join(listed.group().split()), text)
-    for number, row in enumerate(csv.reader(text.splitlines()), 1):
+    lines = text.splitlines()
+    for number, line in enumerate(lines, 1):
+        if len(line) > _MOST:
+            raise UserError(f"{path}, line {number}: has {len(line):,} characters; a row has at most {_MOST:,}")
+    try:
+        rows = list(csv.reader(lines))
+    except csv.Error as error:
+        raise UserError(f"{path}: is no file of the reference's: {error}") from None
+    for number, row in enumerate(rows, 1):
         line = ",".join(row)
         if "[" not in line and not _BLOCK.search(line):
             # `Population Iteration: n`, or an empty line.
@@ -134,7 +146,8 @@ def _reference_rows(path: Path, text: str) -> Iterator[tuple[float, tuple[str, .
         names = tuple(name.strip(" '\"") for name in listed.group(1).split(",")) if listed else ()
         if not names or not all(_BLOCK.fullmatch(name) for name in names):
             raise UserError(
-                f"{path}, line {number}: does not end in a list of blocks such as ['G_8_16_24', 'S_4_16_24']: {line}"
+                f"{path}, line {number}: does not end in a list of blocks such as ['G_8_16_24', 'S_4_16_24']: "
+                f"{line[:_SHOWN]}"
             )
         if line.lstrip().startswith("["):
             yield -math.inf, names
@@ -144,5 +157,5 @@ def _reference_rows(path: Path, text: str) -> Iterator[tuple[float, tuple[str, .
         except ValueError:
             fitness = math.nan
         if not math.isfinite(fitness):
-            raise UserError(f"{path}, line {number}: begins with {row[0]!r}, and should with a fitness")
+            raise UserError(f"{path}, line {number}: begins with {row[0][:_SHOWN]!r}, and should with a fitness")
         yield fitness, names

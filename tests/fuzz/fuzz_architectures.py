@@ -63,7 +63,11 @@ def make(random):
     return "file", random.choice(
         (
             of_bytes(random, content),
-            content.replace(b"G", random.choice((b"a", b"[", b" ", b"1", b"_", b"a_1", b"'", b"\n")) * 400, 1),
+            content.replace(
+                b"G",
+                random.choice((b"a", b"[", b" ", b"1", b"_", b"a_1", b"'", b"\n")) * random.choice((4, 400, 40_000)),
+                1,
+            ),
             b"\x93NUMPY" + random.randbytes(20),
         )
     )

@@ -70,18 +70,7 @@ def make(random):
                 events[place] = of_tree(random, events[place])
         if not events:
             break
-    for event in events:
-        if isinstance(event, dict):
-            _spared(event)
     return sealed(random, events), False
-
-
-def _spared(event):
-    """What `runs.record` and `runs.events` do not refuse cleanly: names with ends of lines, figures that are none."""
-    if isinstance(event.get("event"), str):
-        event["event"] = " ".join(event["event"].split())
-    if "by" in event and not (event["by"] in ("psnr_y", "psnr_rgb") or event.get("event") == "reported"):
-        event["by"] = "psnr_y"
 
 
 def sealed(random, events):
