@@ -1,13 +1,28 @@
 """What whoever watches a run is told: the lines of its log, and where it stands; the same after a restart."""
 
+import dataclasses
 import threading
+from itertools import pairwise
 
+import psutil
 import pytest
-from worlds import PROMOTION, RACE, SPACE, InProcess, Killed, World, failing_once, make_config, prepared
+from strategies import small_space
+from worlds import (
+    PROMOTION,
+    RACE,
+    SPACE,
+    FirstInFirstOut,
+    InProcess,
+    Killed,
+    World,
+    failing_once,
+    make_config,
+    prepared,
+)
 
 from esr_ray.runs.events import BaselineMeasured, DevicesCounted, PhaseBegan, Progressed, Said, Validated
 from esr_ray.runs.folder import RunFolder
-from esr_ray.runs.history import History
+from esr_ray.runs.history import History, replay
 from esr_ray.runs.journal import Journal
 from esr_ray.runs.log import Log
 from esr_ray.runs.status import StatusView
@@ -228,3 +243,49 @@ def test_the_status_may_be_asked_for_while_the_search_runs(tmp_path):
     assert errors == []
     assert answers == sorted(answers)
     assert view.status(0).trained == 48
+
+
+def test_a_log_is_bounded_in_memory_and_on_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr("esr_ray.runs.log.LINES_KEPT", 5)
+    monkeypatch.setattr("esr_ray.runs.log.MOST_BYTES", 1000)
+    log, history = Log(tmp_path / "log.txt", 3), replay([])
+    history = dataclasses.replace(history, is_live=True)
+    for number in range(100):
+        log.see(Said(f"line {number}"), history)
+    assert log.read(0) == (tuple(f"line {number}" for number in range(95, 100)), 100)
+    assert log.read(98) == (("line 98", "line 99"), 100)
+    assert log.read(100) == ((), 100)
+    log.close()
+    both = [tmp_path / "log.before.txt", tmp_path / "log.txt"]
+    assert all(path.stat().st_size < 1100 for path in both)
+    written = [line[20:] for path in both for line in path.read_text().splitlines()]
+    assert written == [f"line {number}" for number in range(100 - len(written), 100)]
+    assert len(written) > 30
+
+
+@pytest.mark.slow
+def test_a_driver_takes_the_same_memory_for_each_candidate_however_many_there_were(tmp_path):
+    """20,000 of them: all that is remembered of each, by the search, its record and its views."""
+    config = make_config(200, 100, schedule="steady")
+    space = small_space(node_num=10, conv_num=(1, 2, 3, 4), growth_rate=(4, 8, 12, 16))
+    algorithm, seen = make_algorithm(config, space), []
+    log = Log(tmp_path / "log.txt", 3)
+    status = StatusView(log, algorithm)
+
+    class Measured(FirstInFirstOut):
+        def next_event(self, timeout_s):
+            if len(self.submitted) % 1000 == 0 and len(self.submitted) > 1000 * len(seen):
+                seen.append(psutil.Process().memory_info().rss)
+                status.status(0)
+            return super().next_event(timeout_s)
+
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        record = prepared(journal, 0, views=[log, status])
+        state = run_search(algorithm, record, Measured(World(), devices=8))
+    log.close()
+    assert len(state.outcomes) == 20_000
+    by_candidate = [(now - before) / 1000 for before, now in pairwise(seen)]
+    early, late = sum(by_candidate[3:9]) / 6, sum(by_candidate[-6:]) / 6
+    print(f"bytes a candidate: {early:,.0f} from 4,000 to 10,000, {late:,.0f} in the last 6,000")
+    assert late < 12_000
+    assert late < 1.5 * early

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from esr_ray.metrics import FIGURES
@@ -24,23 +26,35 @@ from esr_ray.runs.events import (
 )
 from esr_ray.runs.history import History
 
+LINES_KEPT = 10_000
+"""Lines that may be read again: of a terminal that was away for longer the first ones are missing."""
+MOST_BYTES = 20_000_000
+"""Of the file. All that it says is in the journal, too."""
+
 
 class Log:
     """A view that keeps lines; they may be read from other threads."""
 
     def __init__(self, path: Path, max_attempts: int) -> None:
         self.max_attempts = max_attempts
-        self._lines: list[str] = []
+        self._lines: deque[str] = deque(maxlen=LINES_KEPT)
+        self._count = 0
         self._lock = threading.Lock()
+        self._path = path
         self._file = path.open("a", encoding="utf-8")
         self._best: dict[int, float] = {}
         self._baseline = ""
         self._losses: dict[int, int] = {}
 
     def lines(self, since: int) -> tuple[str, ...]:
-        """The lines from number `since` on."""
+        """The lines from number `since` on, or the last LINES_KEPT of these."""
+        return self.read(since)[0]
+
+    def read(self, since: int) -> tuple[tuple[str, ...], int]:
+        """These lines, and the number of the next one."""
         with self._lock:
-            return tuple(self._lines[since:])
+            first = self._count - len(self._lines)
+            return tuple(islice(self._lines, max(0, since - first), None)), self._count
 
     def see(self, event: Event | Notice, history: History) -> None:
         line = self._line(event, history)
@@ -49,10 +63,21 @@ class Log:
             return
         with self._lock:
             self._lines.append(line)
+            self._count += 1
         # A full disk is told by the journal, which cannot do without; the log can.
         with suppress(OSError):
             self._file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
             self._file.flush()
+            if self._file.tell() > MOST_BYTES:
+                self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Go on in an empty file; what was written last is kept beside it."""
+        self._file.close()
+        try:
+            self._path.replace(self._path.with_suffix(".before.txt"))
+        finally:
+            self._file = self._path.open("a", encoding="utf-8")
 
     def close(self) -> None:
         with suppress(OSError):

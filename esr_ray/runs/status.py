@@ -89,8 +89,8 @@ class StatusView:
         """Where the run stands, with the log lines from number `since` on."""
         with self._lock:
             status = self._status
-        lines = self.log.lines(since)
-        status = replace(status, lines=lines, next_line=since + len(lines), process=os.getpid())
+        lines, next_line = self.log.read(since)
+        status = replace(status, lines=lines, next_line=next_line, process=os.getpid())
         if self._history is not None:
             status = self._of_search(status, self._history)
         return replace(status, eta_s=self._eta(status))
