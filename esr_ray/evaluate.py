@@ -125,7 +125,7 @@ def _reference(options: argparse.Namespace) -> tuple[list[Path], list[tuple[str,
             print_warning(warning)
         models = options.models or one.models
         if models is None and not paths:
-            raise UserError(f"{file}: its models_folder is a place of the reference's own; give --models PATH")
+            raise UserError(f"{file}: its models_folder names nothing that can be read here; give --models PATH")
         if models is not None:
             paths.append(Path(models))
         found.append((file, one))

@@ -398,3 +398,5 @@ def test_folder_that_cannot_be_made_ends_the_events_quietly(tmp_path):
     events = EventFile(tmp_path / "file" / "tensorboard")
     events.add_scalar("a", 1.0, 1)
     events.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == ""

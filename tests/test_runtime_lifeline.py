@@ -1,6 +1,8 @@
 """A Ray of this machine alone: what it listens at, and what happens if a part of it dies."""
 
+import re
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -57,8 +59,18 @@ def test_a_local_ray_listens_on_this_machine_alone_and_its_death_is_told_in_seco
             part.kill()
             follow(driver, lambda status: None)
 
-    with pytest.raises(RayLost, match=said):
+    with pytest.raises(RayLost, match=said) as caught:
         followed_to_its_end()
+    logs = Path(re.search(r"\(Ray's own logs are in (.*)\)$", str(caught.value))[1])
+    assert (logs / "raylet.out").is_file()
+    # They are kept until the next one: of a process that is gone.
+    gone = logs.parent.with_name("session_2026-11-28_00-00-00_000000_99999999")
+    logs.parent.rename(gone)
+    with connection(None):
+        ours = Path(ray._private.worker.global_worker.node.get_session_dir_path())
+        assert (ours / "logs").is_dir()
+    assert not gone.exists()
+    assert not ours.exists()
     _, left = psutil.wait_procs(started, timeout=10)
     assert left == []
     # Nothing of Ray's own words: the command says it in a line.

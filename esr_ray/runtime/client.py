@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-import psutil
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -21,7 +20,7 @@ from esr_ray.runs.status import Status
 from esr_ray.runtime.address import find_cluster
 from esr_ray.runtime.driver import Driver, DriverSetup, Outcome
 from esr_ray.runtime.lifeline import Lifeline, RayLost
-from esr_ray.runtime.local import end, silent, this_machine_alone
+from esr_ray.runtime.local import Started, silent, this_machine_alone
 from esr_ray.runtime.setup import worker_environment
 
 POLL_S = 0.5
@@ -44,17 +43,15 @@ def _connected(address: str | None) -> Iterator[None]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    started: list[psutil.Process] = []
+    started = Started()
     cluster = None if address is None else find_cluster(address)
     try:
         # Left in the middle, Ray ends this process by SIGABRT or leaves its own behind.
         with signals.held():
             if address is None:
-                # A program that calls this may have processes of its own.
-                others = set(psutil.Process().children(recursive=True))
                 # Cores that this process may use: Ray counts those of the machine.
                 ray.init(address="local", num_cpus=usable_cores(), include_dashboard=False, **options)
-                started = [one for one in psutil.Process().children(recursive=True) if one not in others]
+                started.note()
             else:
                 ray.init(address=cluster, **options)
     except SystemExit:
@@ -62,6 +59,7 @@ def _connected(address: str | None) -> Iterator[None]:
         raise signals.Interrupted("SIGTERM") from None
     except KeyboardInterrupt:
         ray.shutdown()
+        started.clear()
         raise
     except Exception as error:
         # Of any class: Ray raises a plain Exception if its node takes too long to start.
@@ -69,12 +67,17 @@ def _connected(address: str | None) -> Iterator[None]:
         if address is None:
             raise UserError(f"Ray could not be started on this machine: {reason}") from None
         raise UserError(f"--address {address}: no Ray cluster could be reached: {reason}") from None
+    keep_logs = False
     try:
         yield
+    except RayLost as error:
+        keep_logs = started.folder is not None
+        told = f" (Ray's own logs are in {started.folder / 'logs'})" if started.folder is not None else ""
+        raise RayLost(f"{error}{told}") from None
     finally:
         with signals.held():
             ray.shutdown()
-            end(started)
+            started.clear(keep_logs)
 
 
 def start_driver(setup: DriverSetup) -> Any:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import reduce
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 ENDS_S = 5.0
 """How long a process of a local Ray that has ended may still be there, before it is killed."""
+MARK = "esr_ray"
+"""The file by which a session's folder is known to be of ours."""
 NEEDLESS = ("start_monitor", "start_log_monitor", "start_api_server")
 """What a node starts that nothing here asks for: the autoscaler, and what serves logs and the dashboard. It would take
 seconds of each start."""
@@ -103,9 +107,42 @@ def _changed(module: str, name: str, value: Any) -> Iterator[None]:
         setattr(owner, name, before)
 
 
-def end(processes: list[psutil.Process]) -> None:
-    """Kill what is left of a local Ray that has ended: where a part of it had died, the others may wait for it."""
-    _, left = psutil.wait_procs(processes, ENDS_S)
-    for process in left:
-        with suppress(psutil.Error):
-            process.kill()
+class Started:
+    """What a Ray of this machine alone leaves to be cleared away: processes, and the folder of its session.
+
+    Made before Ray is started: processes that this one has by then are others.
+    """
+
+    def __init__(self) -> None:
+        self._others = set(psutil.Process().children(recursive=True))
+        self._processes: list[psutil.Process] = []
+        self.folder: Path | None = None
+
+    def note(self) -> None:
+        """Ray has started."""
+        self._processes = [one for one in psutil.Process().children(recursive=True) if one not in self._others]
+        with suppress(ImportError, AttributeError):
+            from ray._private.worker import global_worker
+
+            self.folder = Path(global_worker.node.get_session_dir_path())
+        if self.folder is not None:
+            with suppress(OSError):
+                (self.folder / MARK).touch()
+                _sweep(self.folder.parent)
+
+    def clear(self, keep_logs: bool = False) -> None:
+        """Ray has ended. Kill what is left of it (others may wait for a part that died), and remove its files."""
+        _, left = psutil.wait_procs(self._processes, ENDS_S)
+        for process in left:
+            with suppress(psutil.Error):
+                process.kill()
+        if self.folder is not None and not keep_logs:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the sessions of commands of ours that were killed: the last part of a session's name is its process."""
+    for mark in folder.glob(f"session_*/{MARK}"):
+        number = mark.parent.name.rpartition("_")[2]
+        if number.isdigit() and not psutil.pid_exists(int(number)) and mark.stat().st_uid == os.getuid():
+            shutil.rmtree(mark.parent, ignore_errors=True)
