@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -89,6 +88,17 @@ CONFIG = {
 }
 
 
+GREAT = (
+    "driver_killed",
+    "command_killed",
+    "command_told_to_stop",
+    "head_killed",
+    "node_killed",
+    "temporary_folders_full",
+)
+"""What may happen to a command, beside the deaths of evaluators."""
+
+
 class Same(World):
     """Results as the imitated evaluators make them up."""
 
@@ -103,6 +113,8 @@ class Chaos:
         self.home, self.folder, self.trouble = home, home / "runs" / "chaos", home / "trouble"
         self.random, self.happened, self.ended = random.Random(SEED), Counter(), Counter()
         self.process: psutil.Popen | None = None
+        self.great = list(GREAT)
+        self.random.shuffle(self.great)
 
     def begin(self, results: int = 0) -> None:
         self.results_at_begin = results
@@ -145,34 +157,46 @@ class Chaos:
             return False
         return True
 
-    def fill_temporary_folder(self) -> bool:
+    def evaluator_killed(self) -> bool:
+        return self.kill_one("ray::ImitatedEvaluator")
+
+    def evaluator_frozen(self) -> bool:
+        return self.kill_one("ray::ImitatedEvaluator", signal.SIGSTOP)
+
+    def driver_killed(self) -> bool:
+        return self.kill_one("ray::ImitatedDriver")
+
+    def command_killed(self) -> bool:
+        self.process.send_signal(signal.SIGKILL)
+        return True
+
+    def command_told_to_stop(self) -> bool:
+        self.process.send_signal(self.random.choice((signal.SIGTERM, signal.SIGINT)))
+        return True
+
+    def head_killed(self) -> bool:
+        return self.kill_one("gcs_server")
+
+    def node_killed(self) -> bool:
+        return self.kill_one("raylet")
+
+    def temporary_folders_full(self) -> bool:
         self.trouble.touch()
         time.sleep(6)
         self.trouble.unlink()
         return True
 
-    def faults(self) -> dict[str, tuple[int, Callable[[], bool]]]:
-        """What may happen, and how often that is in proportion."""
-        evaluator, own, asking = "ray::ImitatedEvaluator", self.process, (signal.SIGTERM, signal.SIGINT)
-        return {
-            "evaluator killed": (12, lambda: self.kill_one(evaluator)),
-            "evaluator frozen": (6, lambda: self.kill_one(evaluator, signal.SIGSTOP)),
-            "driver killed": (4, lambda: self.kill_one("ray::ImitatedDriver")),
-            "command killed": (1, lambda: own.send_signal(signal.SIGKILL) is None),
-            "command told to stop": (1, lambda: own.send_signal(self.random.choice(asking)) is None),
-            "head killed": (1, lambda: self.kill_one("gcs_server")),
-            "node killed": (1, lambda: self.kill_one("raylet")),
-            "temporary folders full": (1, self.fill_temporary_folder),
-        }
-
     def disturb(self, results: int) -> None:
-        """Something happens; what ends the command, not before it has had a few results."""
-        kinds = self.faults()
-        if results < self.results_at_begin + DEVICES:
-            kinds = {name: kind for name, kind in kinds.items() if name.startswith("evaluator")}
-        name = self.random.choices(list(kinds), [weight for weight, _ in kinds.values()])[0]
-        if kinds[name][1]():
-            self.happened[name] += 1
+        """Something happens; what ends the command, or its driver, not before it has had some results. One kind of
+        these comes after the other, that all do."""
+        small = (self.evaluator_killed, self.evaluator_killed, self.evaluator_frozen)
+        if results < self.results_at_begin + DEVICES or self.random.random() < 0.7:
+            fault = self.random.choice(small)
+        else:
+            fault = getattr(self, self.great[0])
+            self.great.append(self.great.pop(0))
+        if fault():
+            self.happened[fault.__name__] += 1
 
     def close(self) -> None:
         if self.process is not None:
@@ -239,4 +263,4 @@ def test_a_search_among_many_deaths_ends_as_undisturbed(tmp_path, capsys):
     assert records(journal) == records(tmp_path / "undisturbed.jsonl")
     assert state == expected
     assert sum(chaos.happened.values()) > 30
-    assert set(chaos.happened) == set(chaos.faults())
+    assert set(chaos.happened) == {*GREAT, "evaluator_killed", "evaluator_frozen"}
