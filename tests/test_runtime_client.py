@@ -5,9 +5,13 @@ import subprocess
 import sys
 
 import pytest
+import ray
 
 from esr_ray.runtime import local
 from esr_ray.runtime.client import connection
+
+# Ray's workers cannot import this file: what they need of it is sent to them.
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 @pytest.fixture
@@ -71,3 +75,18 @@ def test_what_a_program_has_started_itself_does_not_end_with_its_ray(started, mo
         assert of_ray[0].wait(timeout=60) != 0
         assert before.poll() is None
         before.kill()
+
+
+class Answers:
+    def answer(self):
+        return 1
+
+
+def test_a_process_may_use_a_cluster_without_tokens_after_a_ray_of_its_own(ray_address, monkeypatch):
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    for address in (None, ray_address):
+        with connection(address):
+            # An actor that its cluster cannot ask this process about does not begin.
+            actor = ray.remote(Answers).options(num_cpus=0).remote()
+            assert ray.get(actor.answer.remote()) == 1
+        assert "RAY_AUTH_MODE" not in os.environ

@@ -26,7 +26,7 @@ seconds of each start."""
 @contextmanager
 def this_machine_alone() -> Iterator[None]:
     """A Ray that is started while the block runs has a token of its own, listens on 127.0.0.1, and is small."""
-    with _own_token(), _own_address(), _small():
+    with _own_mode(), _own_token(), _own_address(), _small():
         yield
 
 
@@ -53,6 +53,25 @@ def _small() -> Iterator[None]:
         for name in NEEDLESS:
             stack.enter_context(_changed("ray._private.node", f"Node.{name}", lambda *given, **named: None))
         yield
+
+
+@contextmanager
+def _own_mode() -> Iterator[None]:
+    """That Ray asks for a token is true of the Ray that is started alone.
+
+    Ray sets it for all of this process, which would then refuse what a cluster without tokens says to it.
+    """
+    name = "RAY_AUTH_MODE"
+    before = os.environ.get(name)
+    try:
+        yield
+    finally:
+        if before is None and os.environ.pop(name, None) is not None:
+            # As Ray itself does where it sets it. Not there in versions of Ray that have no tokens.
+            with suppress(ImportError, AttributeError):
+                from ray._raylet import Config  # type: ignore[attr-defined]
+
+                Config.initialize("")
 
 
 @contextmanager
