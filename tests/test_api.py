@@ -76,7 +76,8 @@ def test_one_name_has_all_commands(capsys):
 
 
 @pytest.mark.timeout(400)
-def test_searching_and_training_from_python(case):
+def test_searching_and_training_from_python(case, ray_address):
+    """A search on a Ray of its own, as a script would have it; the rest on another one."""
     case.set("runtime.evaluators", 1).set("runtime.trainers", 1)
     told = []
     result = esr_ray.search_networks(case.content, ["evolution.num_generation=3"], on_status=told.append)
@@ -99,10 +100,11 @@ def test_searching_and_training_from_python(case):
     assert report.network != report.baseline
 
     # The command would say so too: nothing is done again.
-    again = esr_ray.search_networks(resume=result.folder)
+    again = esr_ray.search_networks(resume=result.folder, address=ray_address)
     assert (again.winner, again.networks[0].checkpoint) == (result.winner, network.checkpoint)
 
-    trained = esr_ray.train_networks(sources=[result.folder], overrides=["full_training.steps=2"])
+    overrides = ["full_training.steps=2"]
+    trained = esr_ray.train_networks(sources=[result.folder], overrides=overrides, address=ray_address)
     assert trained.folder.name.startswith("first-train-")
     assert [one.arch for one in trained.networks] == [result.winner.arch]
     assert (trained.winner, trained.front) == (None, ())

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
-from commands import Command, of_kind
+from commands import of_kind, run_here
 from PIL import Image
 from skimage import data
+
+from esr_ray.search.__main__ import main
 
 REFERENCE = Path(__file__).parents[1] / "configs" / "esr_ea_reference.yml"
 
@@ -49,8 +51,7 @@ def reference_file(home: Path) -> Path:
     return path
 
 
-def test_the_whole_pipeline_of_a_reference_file_and_nothing_twice(tmp_path: Path) -> None:
-    reference_file(tmp_path)
+def test_the_whole_pipeline_of_a_reference_file_and_nothing_twice(tmp_path: Path, ray_address: str) -> None:
     options = [
         "--set",
         f"output.dir={tmp_path}",
@@ -62,12 +63,9 @@ def test_the_whole_pipeline_of_a_reference_file_and_nothing_twice(tmp_path: Path
         "--set",
         "runtime.trainers=1",
     ]
-    first = Command(tmp_path, "esr_ray.search", "esr_ea.yml", *options)
-    try:
-        assert first.wait() == 0, first.output()
-        assert "BSDS100" in first.output()
-    finally:
-        first.kill_group()
+    status, printed = run_here(main, reference_file(tmp_path), *options, "--address", ray_address)
+    assert status == 0, printed
+    assert "BSDS100" in printed
     run = tmp_path / "run"
     (trained,), (reported,) = of_kind(run, "trained"), of_kind(run, "reported")
     # The first benchmark's pictures are the test set.
@@ -81,11 +79,8 @@ def test_the_whole_pipeline_of_a_reference_file_and_nothing_twice(tmp_path: Path
     assert trained["settings"]["schedule"]["milestones"] == [20]
     asked = len(of_kind(run, "asked"))
 
-    again = Command(tmp_path, "esr_ray.search", "--resume", "run")
-    try:
-        assert again.wait() == 0, again.output()
-    finally:
-        again.kill_group()
+    status, printed = run_here(main, "--resume", run, "--address", ray_address)
+    assert status == 0, printed
     # Each step is done already.
     assert len(of_kind(run, "asked")) == asked
     assert len(of_kind(run, "trained")) == len(of_kind(run, "reported")) == 1

@@ -27,12 +27,12 @@ pytestmark = pytest.mark.timeout(400)
     ],
     ids=["luminance", "denoising", "demosaicking", "user"],
 )
-def test_search_train_report_and_use(case, capsys, task, by, baselines):
+def test_search_train_report_and_use(case, capsys, ray_address, task, by, baselines):
     case.content["task"] = task
     case.set("fast_training.steps", 8).set("full_training.steps", 8).set("fast_training.crop_size", 8)
     case.set("full_training.crop_size", 8).set("full_training.batch_size", 2).set("runtime.trainers", 1)
     case.set("runtime.evaluators", 1)
-    assert main(["search", case.write()]) == 0
+    assert main(["search", case.write(), "--address", ray_address]) == 0
     told = capsys.readouterr().out
     name, meaning = {
         "psnr_y": ("PSNR", "PSNR: dB on Y"),
@@ -76,17 +76,18 @@ def test_a_file_that_fails_is_told_before_anything_runs(case, fails):
     assert fails(case.write()) == f"task.file: {case.path / 'none.py'} is not a file"
 
 
-def test_a_resumed_run_takes_its_own_copy_of_the_task(case, capsys):
+def test_a_resumed_run_takes_its_own_copy_of_the_task(case, capsys, ray_address):
     file = case.path / "mine.py"
     file.write_text("NAME = 'copied'\ndef degrade(picture, random):\n    return picture // 2\n")
     case.content["task"] = {"file": str(file)}
-    case.set("pipeline", ["search"])
-    assert main(["search", case.write()]) == 0
+    case.set("pipeline", ["search"]).set("runtime.evaluators", 1).set("runtime.trainers", 1)
+    assert main(["search", case.write(), "--address", ray_address]) == 0
     folder = RunFolder(case.path / "runs" / "first")
     assert (folder.path / "task" / "mine.py").read_text() == file.read_text()
     file.unlink()
     capsys.readouterr()
-    assert main(["search", "--resume", str(folder.path), "--set", "pipeline=[search,full_training]"]) == 0
+    more = ["--set", "pipeline=[search,full_training]", "--address", ray_address]
+    assert main(["search", "--resume", str(folder.path), *more]) == 0
     assert "copied" in capsys.readouterr().out
     assert folder.checkpoint("final").is_file()
     assert main(["search", "--replay", str(folder.path)]) == 0
