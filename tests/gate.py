@@ -1,7 +1,7 @@
-"""A task whose trainings wait at a gate, for tests that interrupt a search: it is where they want it, however fast.
+"""A task whose trainings wait at a gate, for tests that interrupt them: they are where a test wants them, however fast.
 
-The gate is a file that names a run's journal and a number. While it is there, no training of that run goes on once so
-many have finished. Those that are under way then wait until the file is removed, or they are killed.
+The gate is a file. While it is there, no training of a search goes on once so many of its run have finished, or no full
+training once each of its processes has seen so many pictures; until the file is removed, or the process is killed.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 TASK = """
+import itertools
 import time
 from pathlib import Path
 
@@ -16,21 +17,26 @@ import numpy as np
 
 NAME = "gated"
 GATE = Path({gate!r})
+seen = itertools.count()
 
 
-def waits():
+def waits(pictures):
     # The driver and the command look at pictures too, and are not to wait.
-    if not Path("/proc/self/cmdline").read_bytes().startswith(b"ray::Evaluator.train"):
-        return False
+    process = Path("/proc/self/cmdline").read_bytes()
     try:
-        journal, count = GATE.read_text().splitlines()
+        of, journal, count = GATE.read_text().splitlines()
     except (OSError, ValueError):
         return False
-    return Path(journal).read_text().count('"event":"finished"') >= int(count)
+    if of == "search":
+        done = Path(journal).read_text().count('"event":"finished"')
+    else:
+        done = pictures
+    return process.startswith({{"search": b"ray::Evaluator.train", "full": b"ray::Trainer"}}[of]) and done >= int(count)
 
 
 def degrade(picture, random):
-    while waits():
+    pictures = next(seen)
+    while waits(pictures):
         time.sleep(0.05)
     height, width, _ = picture.shape
     return picture.reshape(height // 2, 2, width // 2, 2, 3).mean((1, 3)) / 255
@@ -46,8 +52,12 @@ class Gate:
         self.task = {"file": str(home / "gated.py"), "scale": 2}
 
     def close(self, run: Path, finished: int) -> None:
-        """From so many finished trainings on, those of the run wait."""
-        self._file.write_text(f"{run / 'journal.jsonl'}\n{finished}\n")
+        """From so many finished trainings of a search on, those of the run wait."""
+        self._file.write_text(f"search\n{run / 'journal.jsonl'}\n{finished}\n")
+
+    def close_full_training(self, pictures: int) -> None:
+        """Each process of a full training waits when it has seen so many crops."""
+        self._file.write_text(f"full\n\n{pictures}\n")
 
     def open(self) -> None:
         self._file.unlink(missing_ok=True)

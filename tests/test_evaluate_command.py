@@ -54,6 +54,26 @@ def _mode():
     ms.set_context(mode=before)
 
 
+@pytest.fixture(scope="module")
+def costs():
+    """What was measured, by all that it depends on."""
+    return {}
+
+
+@pytest.fixture
+def measured_once(monkeypatch, costs):
+    """Latency and memory of one network are measured once for all tests that have other things to look at: each time is
+    a process that imports MindSpore. What they depend on is for the tests without this."""
+
+    def once(source, config, target, self_ensemble=False):
+        key = (source.path.read_bytes(), config.runtime.kernels, target, self_ensemble)
+        if key not in costs:
+            costs[key] = cost.inference_cost(source, config, target, self_ensemble)
+        return costs[key]
+
+    monkeypatch.setattr("esr_ray.api.evaluation.inference_cost", once)
+
+
 @pytest.fixture
 def pictures(tmp_path):
     """A set in a known layout: two pictures of different sizes, one odd."""
@@ -78,6 +98,7 @@ def evaluated(capsys, cache, *arguments):
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.usefixtures("measured_once")
 def test_figures_are_those_of_the_metric_on_whole_pictures(capsys, tmp_path, pictures):
     checkpoint = make_checkpoint(tmp_path / "net.ckpt")
     found = evaluated(
@@ -85,8 +106,8 @@ def test_figures_are_those_of_the_metric_on_whole_pictures(capsys, tmp_path, pic
     )
     assert (found["scale"], [one["name"] for one in found["networks"]]) == (2, ["bicubic", "net"])
     bicubic, network = found["networks"]
-    cost = network_cost(SPEC.arch, SPEC.base_channels, SPEC.scale)
-    assert (network["params"], network["mult_adds"]) == (cost.params, mult_adds_720p(cost, 2))
+    counted = network_cost(SPEC.arch, SPEC.base_channels, SPEC.scale)
+    assert (network["params"], network["mult_adds"]) == (counted.params, mult_adds_720p(counted, 2))
     assert network["latency_s"] > 0
     assert network["kernels"] == "plain"
     for one in (bicubic, network):
@@ -106,6 +127,7 @@ def test_figures_are_those_of_the_metric_on_whole_pictures(capsys, tmp_path, pic
             assert part["mean"][column] == pytest.approx(mean)
 
 
+@pytest.mark.usefixtures("measured_once")
 def test_self_ensemble_is_the_mean_over_the_eight_turns(capsys, tmp_path, pictures):
     network = PlainNetwork(SPEC, TrainingConfig(steps=1), seed=1)
     network.load(initial_parameters(parameter_shapes(SPEC), 1, False))
@@ -131,6 +153,7 @@ def test_self_ensemble_is_the_mean_over_the_eight_turns(capsys, tmp_path, pictur
     assert eight["sets"][0]["mean"]["psnr_y"] != plain["sets"][0]["mean"]["psnr_y"]
 
 
+@pytest.mark.usefixtures("measured_once")
 def test_tables_and_files(capsys, tmp_path, pictures):
     checkpoint = make_checkpoint(tmp_path / "net.ckpt")
     common = [str(checkpoint), "--data", f"Mine={pictures / 'Tiny'}", "--cache-dir", str(tmp_path)]
@@ -155,6 +178,7 @@ def test_tables_and_files(capsys, tmp_path, pictures):
         ({"colour": "luminance"}, ["bicubic"], "x2 of luminance"),
     ],
 )
+@pytest.mark.usefixtures("measured_once")
 def test_networks_of_other_tasks_stand_beside_their_own_baselines(capsys, tmp_path, pictures, task, baselines, title):
     given = check_config({"task": task, "data": {"hr": "unused"}, "space": {"base_channels": 8}}, "test")
     checkpoint = make_checkpoint(tmp_path / "net.ckpt", network_spec(SPEC.arch, given))
@@ -196,6 +220,7 @@ def test_latency_and_memory_are_unknown_where_their_process_was_killed(capsys, t
     assert [cell.strip() for cell in row.split("│")[4:6]] == ["-", "-"]
 
 
+@pytest.mark.usefixtures("measured_once")
 def test_networks_of_one_name_are_told_apart_by_their_folders(capsys, tmp_path, pictures):
     for folder in ("a", "b"):
         (tmp_path / folder / "checkpoints").mkdir(parents=True)
@@ -282,6 +307,7 @@ def eval_file(tmp_path, hr, **changes):
     return path
 
 
+@pytest.mark.usefixtures("measured_once")
 def test_the_references_file_is_accepted(capsys, tmp_path, pictures):
     checkpoint = make_checkpoint(tmp_path / "net.ckpt")
     file = eval_file(tmp_path, pictures / "Tiny" / "HR")
@@ -385,6 +411,7 @@ def test_accents_are_one_name_however_they_are_composed(capsys, tmp_path):
     assert len(evaluated(capsys, tmp_path, *data)["networks"][0]["sets"][0]["pictures"]) == 1
 
 
+@pytest.mark.usefixtures("measured_once")
 def test_what_is_wrong_is_one_line(capsys, tmp_path, pictures):
     checkpoint = make_checkpoint(tmp_path / "net.ckpt")
     data = ("--data", f"Tiny={pictures / 'Tiny'}", "--cache-dir", tmp_path)

@@ -76,9 +76,16 @@ def resume(fresh, content, config, backend):
     return path, state
 
 
+# Where there is a predictor, each death is followed by a hundred fits of it: a second such search takes long.
+BY_SALT = [
+    pytest.param(parts, salt, marks=pytest.mark.slow if (parts, salt) == ("predictor", 4) else ())
+    for parts in PARTS
+    for salt in (2, 4)
+]
+
+
 @SCHEDULES
-@pytest.mark.parametrize("parts", PARTS)
-@pytest.mark.parametrize("salt", [2, 4])
+@pytest.mark.parametrize(("parts", "salt"), BY_SALT)
 def test_killed_after_any_event_it_goes_on_to_the_same_search(fresh, schedule, parts, salt):
     config, backend = schedule(salt, *PARTS[parts])
     whole, expected = whole_search(fresh, config, backend)

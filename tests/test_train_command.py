@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import SOON_KNOWN, Command, events, of_kind, wait_for
+from commands import SOON_KNOWN, Command, events, of_kind, wait_for, workers_here
+from gate import Gate
 from ray.cluster_utils import Cluster
 
+import esr_ray
 from esr_ray.api.planned import Planned
 from esr_ray.config.schema import Config
 from esr_ray.networks.checkpoint import load_checkpoint
+from esr_ray.runs.status import Status
 from esr_ray.space.counts import network_cost
 from esr_ray.train import main
 
@@ -43,14 +47,24 @@ CONFIG: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+WAIT_AT = 60
+"""Pictures that a process has seen after 30 steps, with two processes: a state is kept, and the next is not."""
+
+
+@pytest.fixture(scope="module", params=["auto", pytest.param("plain", marks=pytest.mark.slow)])
+def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("train")
-    # MindSpore's operators are slow enough to be interrupted.
-    runtime = {"cache_dir": str(folder / "cache"), "kernels": "plain"}
-    content = {**CONFIG, "runtime": runtime, "output": {"dir": str(folder)}}
+    runtime = {"cache_dir": str(folder / "cache"), "kernels": request.param}
+    content = {**CONFIG, "task": Gate(folder).task, "runtime": runtime, "output": {"dir": str(folder)}}
     (folder / "tiny.yml").write_text(json.dumps(content))
     return folder
+
+
+@pytest.fixture
+def gate(home: Path) -> Iterator[Gate]:
+    made = Gate(home)
+    yield made
+    made.open()
 
 
 @pytest.fixture
@@ -114,25 +128,36 @@ def test_networks_are_trained_in_full_and_reported(uninterrupted: Path) -> None:
 
 
 def test_killed_processes_cost_what_came_after_the_last_state(
-    uninterrupted: Path, home: Path, train: Callable[..., Command]
+    uninterrupted: Path, home: Path, gate: Gate, ray_address: str
 ) -> None:
-    command = train("--arch", ",".join(ARCH), "tiny.yml", "--set", "output.name=killed")
-    folder = home / "killed"
+    folder, lines, killed = home / "killed", [], []
+    gate.close_full_training(WAIT_AT)
 
     def placed(times: int) -> bool:
-        return (folder / "log.txt").read_text().count("full training on 2 devices") == times
+        log, begun = (folder / "log.txt").read_text(), of_kind(folder, "begun")
+        return log.count("full training on 2 devices") == times and len(begun) == times
 
-    wait_for((folder / "checkpoints" / "network_00.state.npz").is_file, command)
-    command.workers("ray::Trainer")[-1].send_signal(signal.SIGKILL)
-    wait_for(lambda: placed(2), command)
-    # Ray restarts it; the devices that it had placed trainers on are held then.
-    command.workers("ray::Driver")[-1].send_signal(signal.SIGKILL)
-    assert command.wait() == 0, command.output()
+    def kill(status: Status) -> None:
+        lines.extend(status.lines)
+        if not killed and (folder / "checkpoints" / "network_00.state.npz").is_file():
+            killed.append("trainer")
+            workers_here("ray::Trainer")[-1].kill()
+        elif killed == ["trainer"] and placed(2):
+            # Ray restarts it; the devices that it had placed trainers on are held then.
+            killed.append("driver")
+            os.kill(status.process, signal.SIGKILL)
+            gate.open()
+
+    esr_ray.train_networks(
+        home / "tiny.yml", ["output.name=killed"], networks=[ARCH], address=ray_address, on_status=kill
+    )
+    assert killed == ["trainer", "driver"]
     assert placed(3)
-    assert "full training: lost: trainer" in command.output()
-    assert "it is begun again from its last state" in command.output()
-    assert "driver restarted" in command.output()
-    assert command.output().count("full training: goes on after step") == 2
+    said = "\n".join(lines)
+    assert "full training: lost: trainer" in said
+    assert "it is begun again from its last state" in said
+    assert "driver restarted" in said
+    assert said.count("full training: goes on after step") == 2
     (trained,) = of_kind(folder, "trained")
     assert trained["curve"] == of_kind(uninterrupted, "trained")[0]["curve"]
     first, *others = [event["step"] for event in of_kind(folder, "begun")]
@@ -141,7 +166,7 @@ def test_killed_processes_cost_what_came_after_the_last_state(
     assert set(others) <= {*range(EVERY, STEPS, EVERY)}
     # What the first driver was told is shown by the one that came after it too.
     (events_file,) = (folder / "tensorboard").iterdir()
-    assert events_file.read_bytes().count(b"3_full_training/psnr_y_network_00") == 2
+    assert events_file.read_bytes().count(b"3_full_training/psnr_rgb_network_00") == 2
     assert of_kind(folder, "validated")[-1]["psnr_y"] == of_kind(uninterrupted, "validated")[1]["psnr_y"]
     assert_same_weights(folder, uninterrupted)
 
@@ -154,33 +179,42 @@ def test_killed_processes_cost_what_came_after_the_last_state(
     ],
 )
 def test_where_a_node_dies_the_training_goes_on(
-    uninterrupted: Path, home: Path, train: Callable[..., Command], trainers: str, says: str
+    uninterrupted: Path, home: Path, gate: Gate, trainers: str, says: str
 ) -> None:
     """With another node, where it needs one; else with those that are left, which rounds differently."""
-    name = f"node-{trainers}"
-    settings = ["--set", f"output.name={name}", "--set", f"runtime.trainers={trainers}"]
+    folder, lines, done = home / f"node-{trainers}", [], []
+    overrides = [f"output.name={folder.name}", f"runtime.trainers={trainers}"]
+    gate.close_full_training(WAIT_AT)
     cluster = Cluster()
+
+    def change(status: Status) -> None:
+        lines.extend(status.lines)
+        if not done and (folder / "checkpoints" / "network_00.state.npz").is_file():
+            done.append("removed")
+            cluster.remove_node(node, allow_graceful=False)
+        elif done == ["removed"] and says in (folder / "log.txt").read_text():
+            done.append("told")
+            gate.open()
+            if trainers != "auto":
+                cluster.add_node(num_cpus=1)
+
     try:
         cluster.add_node(num_cpus=1, include_dashboard=False, _system_config=SOON_KNOWN)
         node = cluster.add_node(num_cpus=1)
-        command = train("--arch", ",".join(ARCH), "tiny.yml", *settings, "--address", cluster.address)
-        wait_for((home / name / "checkpoints" / "network_00.state.npz").is_file, command)
-        cluster.remove_node(node, allow_graceful=False)
-        wait_for(lambda: says in (home / name / "log.txt").read_text(), command)
-        if trainers != "auto":
-            cluster.add_node(num_cpus=1)
-        assert command.wait() == 0, command.output()
+        esr_ray.train_networks(home / "tiny.yml", overrides, networks=[ARCH], address=cluster.address, on_status=change)
     finally:
         cluster.shutdown()
-    assert "full training: goes on after step" in command.output()
+    assert done == ["removed", "told"]
+    assert "full training: goes on after step" in "\n".join(lines)
     if trainers != "auto":
-        assert_same_weights(home / name, uninterrupted)
+        assert_same_weights(folder, uninterrupted)
 
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_training_that_resumes_to_the_same_weights(
-    uninterrupted: Path, home: Path, train: Callable[..., Command]
+    uninterrupted: Path, home: Path, train: Callable[..., Command], gate: Gate
 ) -> None:
+    gate.close_full_training(WAIT_AT)
     command = train("--arch", ",".join(ARCH), "tiny.yml", "--set", "output.name=stopped")
     state = home / "stopped" / "checkpoints" / "network_00.state.npz"
     wait_for(state.is_file, command)
@@ -188,6 +222,7 @@ def test_ctrl_c_leaves_a_training_that_resumes_to_the_same_weights(
     assert command.wait() == 130, command.output()
     assert "--resume" in command.output()
     assert not of_kind(home / "stopped", "trained")
+    gate.open()
     whole = state.read_bytes()
     state.write_bytes(whole[:-300])
     refused = train("--resume", "stopped")
@@ -234,7 +269,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_what_is_wrong_is_one_line(
-    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    uninterrupted: Path, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(home)
     arch = ",".join(ARCH)
@@ -246,7 +281,7 @@ def test_what_is_wrong_is_one_line(
     assert "other.yml: a second configuration" in refused(capsys, "tiny.yml", "other.yml", "--arch", arch)
     assert "--best 0" in refused(capsys, "--arch", arch, "tiny.yml", "--best", "0")
     assert "is not a run folder" in refused(capsys, "--resume", "nowhere")
-    assert "begin a new run for others" in refused(capsys, "--resume", "whole", "--arch", arch)
+    assert "begin a new run for others" in refused(capsys, "--resume", str(uninterrupted), "--arch", arch)
     message = refused(capsys, "--arch", arch, "tiny.yml", "--set", "pipeline=[search]")
     assert "networks are trained without a search" in message
 
@@ -263,11 +298,11 @@ def test_what_is_wrong_is_one_line(
     ],
 )
 def test_a_wrong_rank_table_is_told_before_anything_is_trained(
-    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, message: str
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], ray_address: str, content: str, message: str
 ) -> None:
     (tmp_path / "hccl.json").write_text(content)
     arguments = ["--arch", ",".join(ARCH), str(home / "tiny.yml"), "--set", f"runtime.rank_table={tmp_path}/hccl.json"]
-    arguments += ["--set", f"output.dir={tmp_path}", "--set", "output.name=run"]
+    arguments += ["--set", f"output.dir={tmp_path}", "--set", "output.name=run", "--address", ray_address]
     line = refused(capsys, *arguments)
     assert message in line
     assert line.endswith(f"(nothing was done yet: --resume {tmp_path}/run --set KEY=VALUE goes on)")
