@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import random
 import sys
 
 import pytest
@@ -10,6 +11,30 @@ from cases import Case
 from esr_ray.native.library import Library, NativeUnavailable, load_library
 from esr_ray.space.block import BLOCK_TYPES, block_cost, parse_block
 from esr_ray.space.counts import reference_block_params
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--shuffle",
+        type=int,
+        metavar="SEED",
+        help="run files in a random order, and the tests of each: none needs another",
+    )
+
+
+# First, so that pytest brings those together again that share a parameter of a fixture.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    seed = config.getoption("--shuffle")
+    if seed is None:
+        return
+    chance = random.Random(seed)
+    # Not one test of this file after one of that: fixtures of files would be made for each.
+    files = [list(tests) for _, tests in itertools.groupby(items, key=lambda item: item.path)]
+    chance.shuffle(files)
+    for tests in files:
+        chance.shuffle(tests)
+    items[:] = itertools.chain.from_iterable(files)
 
 
 @pytest.fixture(scope="session")

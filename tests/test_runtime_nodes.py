@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,6 +39,7 @@ pytestmark = pytest.mark.timeout(400)
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 CONFIG = {"pipeline": ["search"], "data": {"hr": "sample:scikit-image"}, "fast_training": {"steps": 3}}
+FIRST = "first"
 DEVICES = 2
 """NPUs of each node."""
 
@@ -48,23 +51,40 @@ class Nodes:
         self.cluster = Cluster()
         self.by_name: dict[str, object] = {}
 
-    def add(self, name: str, **more: object) -> None:
-        options = {"num_cpus": 4, "resources": {"NPU": DEVICES}, "node_name": name, **more}
+    def add(self, name: str, **more: Any) -> None:
+        options: dict[str, Any] = {"num_cpus": 4, "resources": {"NPU": DEVICES}, "node_name": name, **more}
         self.by_name[name] = self.cluster.add_node(**options)
 
     def remove(self, name: str) -> None:
         self.cluster.remove_node(self.by_name.pop(name), allow_graceful=False)
 
 
-@pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[Nodes]:
+@pytest.fixture(scope="module")
+def head() -> Iterator[Nodes]:
+    """A cluster whose first node is all that the tests share."""
     made = Nodes()
-    made.add("first", resources={}, include_dashboard=False, _system_config=SOON_KNOWN)
+    settings = {**SOON_KNOWN, "prestart_worker_first_driver": False}
+    made.add(FIRST, resources={}, include_dashboard=False, no_monitor=True, _system_config=settings)
     try:
         yield made
     finally:
-        ray.shutdown()
         made.cluster.shutdown()
+
+
+@pytest.fixture
+def nodes(head: Nodes) -> Iterator[Nodes]:
+    """The cluster, to add nodes to."""
+    try:
+        yield head
+        for name in [*head.by_name]:
+            if name != FIRST:
+                head.remove(name)
+        deadline = time.monotonic() + 60
+        while sum(node["Alive"] for node in ray.nodes()) > 1:
+            assert time.monotonic() < deadline, "nodes that were removed are still known"
+            time.sleep(0.1)
+    finally:
+        ray.shutdown()
 
 
 def connect(nodes: Nodes) -> None:
@@ -72,16 +92,17 @@ def connect(nodes: Nodes) -> None:
 
 
 class Told:
-    """A job as far as the backend looks at it, and how long it takes."""
+    """A job as far as the backend looks at it. It ends once its file is there, if it waits for one."""
 
     steps = 3
 
-    def __init__(self, id: int, seconds: float) -> None:
-        self.id, self.seconds = id, seconds
+    def __init__(self, id: int, until: Path | None = None) -> None:
+        self.id, self.until = id, until
+        self.candidate = SimpleNamespace(id=id, mult_adds=10**9)
 
 
 class Waits(Evaluator):
-    """Takes as long as its job says; the reply says where it was."""
+    """Does nothing until its job may end; the reply says where it was."""
 
     def __init__(self, setup: WorkerSetup) -> None:
         self.setup = setup
@@ -90,7 +111,9 @@ class Waits(Evaluator):
         return Ready(f"NPU {os.environ[VISIBLE]}", this_node(), os.getpid(), "no kernels")
 
     def train(self, references: Sequence[ray.ObjectRef], job_id: int) -> Reply:
-        time.sleep(ray.get(references[0])[job_id].seconds)
+        job = ray.get(references[0])[job_id]
+        while job.until is not None and not job.until.exists():
+            time.sleep(0.05)
         (physical,) = physical_ids()
         return Reply(None, f"{this_node()} {physical} {logical_id(physical)}", 0.0)
 
@@ -117,15 +140,17 @@ def ended(events: list[BackendEvent]) -> list[Failed]:
     return [event for event in events if isinstance(event, Failed)]
 
 
-def test_each_device_of_each_node_has_one_evaluator(nodes: Nodes) -> None:
+def test_each_device_of_each_node_has_one_evaluator(nodes: Nodes, tmp_path: Path) -> None:
     nodes.add("second")
     nodes.add("third")
     connect(nodes)
     backend = backend_on([], [])
     assert backend.placement.evaluators == 2 * DEVICES
-    # Long enough that each evaluator gets one.
-    backend.submit([Told(index, 4.0) for index in range(2 * DEVICES)])
-    seen = events_until(backend, lambda events: len(ended(events)) == 2 * DEVICES)
+    # None ends before each evaluator has one.
+    backend.submit([Told(index, tmp_path / "go") for index in range(2 * DEVICES)])
+    seen = events_until(backend, lambda events: sum(isinstance(event, Began) for event in events) == 2 * DEVICES)
+    (tmp_path / "go").touch()
+    seen += events_until(backend, lambda events: len(ended(events)) == 2 * DEVICES)
     backend.cancel()
     places = sorted(event.reason for event in ended(seen))
     # Physical ids are those of the node; within its process each is device 0.
@@ -134,14 +159,17 @@ def test_each_device_of_each_node_has_one_evaluator(nodes: Nodes) -> None:
     assert started == [("second", "NPU 0"), ("second", "NPU 1"), ("third", "NPU 0"), ("third", "NPU 1")]
 
 
-def test_a_node_that_joins_is_used_and_what_a_removed_one_trained_is_lost_and_trained_elsewhere(nodes: Nodes) -> None:
+def test_a_node_that_joins_is_used_and_what_a_removed_one_trained_is_lost_and_trained_elsewhere(
+    nodes: Nodes, tmp_path: Path
+) -> None:
     nodes.add("second")
     connect(nodes)
     says: list[str] = []
     counts: list[int] = []
     backend = backend_on(says, counts)
     # The first two never end where they are.
-    backend.submit([Told(0, 600.0), Told(1, 600.0), Told(2, 1.0), Told(3, 1.0)])
+    never = tmp_path / "never"
+    backend.submit([Told(0, never), Told(1, never), Told(2), Told(3)])
     events_until(backend, lambda events: sum(isinstance(event, Began) for event in events) == DEVICES)
     nodes.add("third")
     seen = events_until(backend, lambda events: len(ended(events)) == 2)
@@ -153,7 +181,7 @@ def test_a_node_that_joins_is_used_and_what_a_removed_one_trained_is_lost_and_tr
     assert sorted(event.job for event in lost) == [0, 1]
     assert all("second" in event.reason for event in lost)
     # What the search loop does with those that were lost.
-    backend.submit([Told(0, 1.0), Told(1, 1.0)])
+    backend.submit([Told(0), Told(1)])
     seen = events_until(backend, lambda events: len(ended(events)) == 2)
     assert [event.reason.split()[0] for event in ended(seen)] == ["third", "third"]
     events_until(backend, lambda events: "2 NPUs have gone: 2 evaluators" in says)
@@ -162,7 +190,7 @@ def test_a_node_that_joins_is_used_and_what_a_removed_one_trained_is_lost_and_tr
     backend.cancel()
 
 
-def test_a_number_that_was_configured_stays(nodes: Nodes) -> None:
+def test_a_number_that_was_configured_stays() -> None:
     runtime = RuntimeConfig(target="cpu", resource="NPU", evaluators=1)
     assert not decide_placement(runtime, {"NPU": 4.0, "CPU": 2.0}).follows
     assert decide_placement(RuntimeConfig(target="cpu"), {"CPU": 2.0}).follows
