@@ -46,6 +46,18 @@ def library() -> Library:
         pytest.skip(f"there is no native library: {error}")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _ray_mode():
+    """A Ray that a file starts by itself asks for tokens, and so does this process from then on: not in other files."""
+    before = os.environ.get("RAY_AUTH_MODE")
+    yield
+    if before is None and os.environ.pop("RAY_AUTH_MODE", None) is not None:
+        from ray._raylet import Config
+
+        # As Ray does where it sets it.
+        Config.initialize("")
+
+
 @pytest.fixture(scope="session")
 def ray_address():
     """HOST:PORT of one Ray for all tests that need none of their own: it takes seconds to start, each time.
@@ -53,6 +65,7 @@ def ray_address():
     It has two devices. Those who use it leave it as it was: nothing of it is killed but what they started there.
     """
     # Imported late: most tests need no Ray.
+    from ray._private.utils import reset_ray_address
     from ray.cluster_utils import Cluster
 
     cluster = Cluster()
@@ -64,6 +77,8 @@ def ray_address():
         no_monitor=True,
         _system_config={"prestart_worker_first_driver": False},
     )
+    # Who does not name it, does not get it: what asks for a Ray without an address, would take the one that is noted.
+    reset_ray_address()
     yield cluster.address
     cluster.shutdown()
 

@@ -27,11 +27,10 @@ def waits(pictures):
         of, journal, count = GATE.read_text().splitlines()
     except (OSError, ValueError):
         return False
-    if of == "search":
-        done = Path(journal).read_text().count('"event":"finished"')
-    else:
-        done = pictures
-    return process.startswith({{"search": b"ray::Evaluator.train", "full": b"ray::Trainer"}}[of]) and done >= int(count)
+    if not process.startswith({{"search": b"ray::Evaluator.train", "full": b"ray::Trainer"}}[of]):
+        return False
+    done = Path(journal).read_text().count('"event":"finished"') if of == "search" else pictures
+    return done >= int(count)
 
 
 def degrade(picture, random):

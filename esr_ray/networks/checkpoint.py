@@ -124,6 +124,9 @@ def _read(path: Path) -> tuple[Weights, dict[str, str]]:
     """Weights as the file has them, and the texts beside them, held against their digest if there is one."""
     try:
         weights, about = _read_plain(path) if path.suffix == PLAIN else _read_mindspore(path)
+        if not all(isinstance(name, str) for name in weights):
+            # Protocol buffers of some kinds give a text that is no UTF-8 as bytes.
+            raise TypeError("a name is no text")
     except (ImportError, MemoryError):
         raise
     except Exception as error:
