@@ -52,10 +52,11 @@ def _ray_mode():
     before = os.environ.get("RAY_AUTH_MODE")
     yield
     if before is None and os.environ.pop("RAY_AUTH_MODE", None) is not None:
-        from ray._raylet import Config
+        from ray._raylet import AuthenticationTokenLoader, Config
 
         # As Ray does where it sets it.
         Config.initialize("")
+        AuthenticationTokenLoader.instance().reset_cache()
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +66,7 @@ def ray_address():
     It has two devices. Those who use it leave it as it was: nothing of it is killed but what they started there.
     """
     # Imported late: most tests need no Ray.
-    from ray._private.utils import reset_ray_address
+    from ray._common.utils import reset_ray_address
     from ray.cluster_utils import Cluster
 
     cluster = Cluster()
