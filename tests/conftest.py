@@ -4,6 +4,7 @@ import itertools
 import os
 import random
 import sys
+import tempfile
 
 import pytest
 from cases import Case
@@ -11,6 +12,14 @@ from cases import Case
 from esr_ray.native.library import Library, NativeUnavailable, load_library
 from esr_ray.space.block import BLOCK_TYPES, block_cost, parse_block
 from esr_ray.space.counts import reference_block_params
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+"""Where pytest-xdist runs the tests in several processes, the name of this one; it has temporary files of its own: else
+evaluators would wait for cores that are those of other tests', and Rays read each other's notes."""
+
+if WORKER is not None and not tempfile.gettempdir().endswith(WORKER):
+    tempfile.tempdir = os.environ["TMPDIR"] = os.path.join(tempfile.gettempdir(), WORKER)
+    os.makedirs(tempfile.tempdir, 0o700, exist_ok=True)
 
 
 def pytest_addoption(parser):
@@ -25,15 +34,17 @@ def pytest_addoption(parser):
 # First, so that pytest brings those together again that share a parameter of a fixture.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    seed = config.getoption("--shuffle")
-    if seed is None:
-        return
-    chance = random.Random(seed)
     # Not one test of this file after one of that: fixtures of files would be made for each.
     files = [list(tests) for _, tests in itertools.groupby(items, key=lambda item: item.path)]
-    chance.shuffle(files)
-    for tests in files:
-        chance.shuffle(tests)
+    seed = config.getoption("--shuffle")
+    if seed is not None:
+        chance = random.Random(seed)
+        chance.shuffle(files)
+        for tests in files:
+            chance.shuffle(tests)
+    if WORKER is not None:
+        # The long ones first: else one process would wait for the other at the end.
+        files.sort(key=lambda tests: not any("ray_address" in item.fixturenames for item in tests))
     items[:] = itertools.chain.from_iterable(files)
 
 

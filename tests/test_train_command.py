@@ -142,7 +142,7 @@ def test_killed_processes_cost_what_came_after_the_last_state(
         if not killed and (folder / "checkpoints" / "network_00.state.npz").is_file():
             killed.append("trainer")
             workers_here("ray::Trainer")[-1].kill()
-        elif killed == ["trainer"] and placed(2):
+        elif killed == ["trainer"] and status.process and placed(2):
             # Ray restarts it; the devices that it had placed trainers on are held then.
             killed.append("driver")
             os.kill(status.process, signal.SIGKILL)
