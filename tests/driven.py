@@ -107,8 +107,7 @@ class Run:
         case.set("full_training.steps", STEPS).set("benchmarks", [])
         self.config = absolute_paths(check_config(case.content, "my.yml"))
         self.folder = RunFolder(case.path / "runs" / "first")
-        context = SimpleNamespace(was_current_actor_reconstructed=False, current_actor=None)
-        monkeypatch.setattr("ray.get_runtime_context", lambda: context)
+        monkeypatch.setattr("ray.get_runtime_context", lambda: _context(None))
         monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 2.0})
         monkeypatch.setattr("esr_ray.runtime.driver.check_trainers", lambda *arguments: ())
         monkeypatch.setattr("esr_ray.runtime.driver.RayBackend", lambda *given, **keys: self.backend(self.world))
@@ -147,7 +146,9 @@ class Run:
 
 
 def _context(driver):
-    return SimpleNamespace(was_current_actor_reconstructed=False, current_actor=driver)
+    return SimpleNamespace(
+        was_current_actor_reconstructed=False, current_actor=driver, get_node_id=lambda: "the only one"
+    )
 
 
 def _see(event, history):

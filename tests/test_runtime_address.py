@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -26,10 +26,12 @@ def listening(says: bytes, then_closes: bool = True):
                     connected, _ = server.accept()
                 except OSError:
                     return
-                connected.sendall(says)
                 open_ones.append(connected)
-                if then_closes:
-                    connected.shutdown(socket.SHUT_WR)
+                # Whoever has connected may have gone again.
+                with suppress(OSError):
+                    connected.sendall(says)
+                    if then_closes:
+                        connected.shutdown(socket.SHUT_WR)
 
         threading.Thread(target=serve, daemon=True).start()
         yield f"127.0.0.1:{server.getsockname()[1]}"

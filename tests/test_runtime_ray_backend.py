@@ -148,6 +148,18 @@ def test_a_job_that_hangs_fails_at_its_deadline() -> None:
 
 
 @pytest.mark.usefixtures("local_ray")
+def test_a_control_that_hangs_speaks_against_its_device_whoever_set_the_deadline() -> None:
+    backend = scripted_backend(ONE_CPU, candidate_timeout_s=2.0)
+    backend.submit([Told(0, "ends")])
+    outcomes(backend, 1)
+    backend.submit_on(Told(-1, "hangs"), "scripted", "here")
+    ended = outcomes(backend, 1)[-1]
+    backend.cancel()
+    assert isinstance(ended, Lost)
+    assert "deadline" in ended.reason
+
+
+@pytest.mark.usefixtures("local_ray")
 def test_an_evaluator_that_has_grown_is_replaced() -> None:
     backend = scripted_backend(ONE_CPU)
     backend.submit([Told(0, "grows"), Told(1, "ends")])

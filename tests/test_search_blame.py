@@ -102,7 +102,7 @@ def test_a_control_that_dies_by_chance_is_tried_once_more(fresh):
     assert all(one["job"] >= 0 for kind in ("started", "lost", "failed") for one in events_of(path, kind))
 
 
-def test_a_control_is_a_network_that_every_space_counts_the_same():
+def test_controls_have_ids_of_their_own_and_a_network_of_known_blocks():
     one, other = control(0), control(1)
     assert is_control(one.id)
     assert is_control(other.id)

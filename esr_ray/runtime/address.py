@@ -16,7 +16,6 @@ from esr_ray.errors import UserError
 
 PATIENCE_S = 10.0
 """How long to wait for a cluster's machine to answer at all."""
-CLIENT = "ray://"
 _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 """How a client of HTTP/2, which gRPC is, begins (RFC 9113, section 3.4): with settings that change nothing."""
 _SETTINGS = 4

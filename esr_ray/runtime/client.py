@@ -65,6 +65,10 @@ def _connected(address: str | None) -> Iterator[None]:
         # Of any class: Ray raises a plain Exception if its node takes too long to start.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if address is None:
+            # What has started of it; its logs say why the rest has not.
+            started.note()
+            ray.shutdown()
+            started.clear(keep_logs=True)
             raise UserError(f"Ray could not be started on this machine: {reason}") from None
         raise UserError(f"--address {address}: no Ray cluster could be reached: {reason}") from None
     keep_logs = False

@@ -254,7 +254,8 @@ class Driver:
         self._status = StatusView(log, algorithm)
         record.catch_up([board, self._status])
         record.tell(BaselineMeasured(task.baseline.name, baseline.fitness, baseline.by))
-        setup = WorkerSetup(config, placement.target, plan, self.setup.files, ray.get_runtime_context().current_actor)
+        here = ray.get_runtime_context()
+        setup = WorkerSetup(config, placement.target, plan, self.setup.files, here.current_actor, here.get_node_id())
         run = Run(self.folder, record, artifacts, setup, placement)
 
         closing_line = self._train_networks(run) if algorithm is None else self._search_and_train(run, algorithm)

@@ -20,7 +20,7 @@ def open_here(setup: WorkerSetup) -> Pictures:
 
 def bring_missing(setup: WorkerSetup) -> None:
     """Bring those stores here that this node has neither made nor can make: it has no files, or other ones."""
-    if setup.driver is None:
+    if setup.driver is None or setup.driver_node == ray.get_runtime_context().get_node_id():
         return
     plan, folder = setup.pictures, cache_dir(setup.pictures)
     specs = (plan.sets, *plan.benchmarks)

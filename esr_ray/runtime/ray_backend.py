@@ -125,6 +125,7 @@ class RayBackend:
     def next_event(self, timeout_s: float) -> BackendEvent | None:
         if not self._events:
             self._follow_devices()
+            self._check_useful()
             self._lose_where_gone()
             self._dispatch()
         if not self._events:
@@ -200,13 +201,14 @@ class RayBackend:
 
     def _lose_where_gone(self) -> None:
         """End jobs that are for a device that is there no more, unless one of those that are starting may be it."""
-        places = {_place(worker) for worker in self._workers}
-        if ("", "") in places:
+        waiting = [one for one in self._queue if one[0] in self._only_on]
+        if not waiting or any(worker.ready is None for worker in self._workers):
             return
-        for job, reference in list(self._queue):
-            if self._only_on.get(job, ("", "")) not in {*places, ("", "")}:
-                self._queue.remove((job, reference))
-                self._events.append(Lost(job, "its device has gone"))
+        places = {_place(worker) for worker in self._workers}
+        for one in waiting:
+            if self._only_on[one[0]] not in places:
+                self._queue.remove(one)
+                self._events.append(Lost(one[0], "its device has gone"))
 
     def _fits(self, job: int, worker: _Worker) -> bool:
         """Whether a job is tried here. One that was lost goes where others were trained meanwhile, or at least
@@ -216,9 +218,10 @@ class RayBackend:
         if job not in self._lost_on:
             return True
         lost_on = self._lost_on[job]
-        useful = {_place(one) for one in self._workers if one.ready is not None and not self._is_lossy(one)}
-        bad_nodes = {node for _, node in lost_on}
+        places = {place for one in self._workers if (place := _place(one)) is not None}
+        useful = places - self._lossy
         elsewhere = useful - lost_on
+        bad_nodes = {node for _, node in lost_on}
         other_nodes = {place for place in elsewhere if place[1] not in bad_nodes}
         if not elsewhere and any(one.ready is None for one in self._workers):
             # Perhaps those that are starting are elsewhere.
@@ -251,7 +254,6 @@ class RayBackend:
             if ready.kernels not in self._kernels:
                 self._kernels.add(ready.kernels)
                 self.say(f"evaluators compute with {ready.kernels}")
-            self._check_useful()
         except RayError as error:
             reason = reason_of(error)
             if worker.starts + 1 < START_TRIES:
@@ -298,8 +300,10 @@ class RayBackend:
         else:
             self._events.append(Done(job, ready.device, ready.node, reply.trained))
             self._trained.add((ready.device, ready.node))
-            step_s = (time.monotonic() - worker.since) / self._jobs[job].steps
-            self._slowest_step_s = max(self._slowest_step_s, step_s)
+            if job not in self._only_on:
+                # Most of such a job of one step is not its step.
+                step_s = (time.monotonic() - worker.since) / self._jobs[job].steps
+                self._slowest_step_s = max(self._slowest_step_s, step_s)
         if reply.rss_mb > self.setup.config.runtime.memory_limit_mb:
             self.say(
                 f"evaluator on {ready.device} of {ready.node} has grown to {reply.rss_mb:,.0f} MB "
@@ -325,8 +329,9 @@ class RayBackend:
             limit, took = self._deadline_s(self._jobs[worker.job]), time.monotonic() - worker.since
             if took > limit:
                 reason = f"passed its deadline of {limit:.0f} s (runtime.candidate_timeout_s)"
-                # The user's own deadline says what a candidate may take; ours, that something may be wrong there.
-                if self.setup.config.runtime.candidate_timeout_s is not None:
+                # The user's own deadline says what a candidate may take; ours, that something may be wrong there. A job
+                # that is to show whether it is says so by either.
+                if self.setup.config.runtime.candidate_timeout_s is not None and worker.job not in self._only_on:
                     self._events.append(Failed(worker.job, reason))
                 else:
                     self._lose(worker.job, worker.ready, f"{worker.ready.device} of {worker.ready.node}: {reason}")
@@ -364,9 +369,9 @@ class RayBackend:
             self.say(line)
 
 
-def _place(worker: _Worker) -> Device:
-    """The device of a worker; of one that has not started yet it is not known."""
-    return ("", "") if worker.ready is None else (worker.ready.device, worker.ready.node)
+def _place(worker: _Worker) -> Device | None:
+    """The device of a worker; None for one that has not started yet."""
+    return None if worker.ready is None else (worker.ready.device, worker.ready.node)
 
 
 def _died(error: RayError) -> str:

@@ -20,6 +20,8 @@ class WorkerSetup:
     files: tuple[UserFile, ...]
     driver: Any = None
     """The driver actor, which sends pictures to nodes that do not have them. None where all is on one node."""
+    driver_node: str | None = None
+    """Ray's id of its node, which has them: it has looked at them when it began."""
 
 
 def worker_environment(threads: int) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from esr_ray.metrics import Quality
 from esr_ray.search.job import Candidate, Job, Outcome, Purpose
@@ -109,6 +109,19 @@ class Retried:
 
 
 SearchEvent = Asked | Started | Finished | Failed | Lost | Dropped | Retried
+
+
+class Record(Protocol):
+    """Where these are written; its state is their fold."""
+
+    @property
+    def state(self) -> State: ...
+
+    def attempts(self, job: int) -> int:
+        """How often an attempt at a job was started."""
+
+    def append(self, event: SearchEvent, sync: bool = True) -> None:
+        """Write an event; with `sync` it is on the disk when this returns, and all before it."""
 
 
 def asked_event(job: Job, candidates: Mapping[int, Candidate]) -> Asked:

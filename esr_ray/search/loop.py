@@ -6,12 +6,11 @@ Knows neither Ray nor time: the same loop runs under Ray, in a simulator and in 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from esr_ray.search.algorithm import Algorithm
 from esr_ray.search.backend import Backend, Began, Done
 from esr_ray.search.blame import is_control
-from esr_ray.search.events import Asked, Dropped, Failed, Finished, Lost, SearchEvent, Started, asked_event
+from esr_ray.search.events import Asked, Dropped, Failed, Finished, Lost, Record, Started, asked_event
 from esr_ray.search.losses import Losses
 from esr_ray.search.state import State
 
@@ -21,19 +20,6 @@ POLL_S = 0.5
 
 class Stopped(Exception):
     """The user asked for a stop; the run can be resumed."""
-
-
-class Record(Protocol):
-    """Where events are written; its state is their fold."""
-
-    @property
-    def state(self) -> State: ...
-
-    def attempts(self, job: int) -> int:
-        """How often an attempt at a job was started."""
-
-    def append(self, event: SearchEvent, sync: bool = True) -> None:
-        """Write an event; with `sync` it is on the disk when this returns, and all before it."""
 
 
 def run_search(

@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Protocol
 
 from esr_ray.search.backend import Backend, BackendEvent, Began, Done
 from esr_ray.search.blame import CONTROLS, Blame, Device, control
-from esr_ray.search.events import Failed, Lost, SearchEvent
-from esr_ray.search.state import State
-
-
-class Record(Protocol):
-    """Where events are written."""
-
-    @property
-    def state(self) -> State: ...
-
-    def append(self, event: SearchEvent, sync: bool = True) -> None:
-        """Write an event."""
+from esr_ray.search.events import Failed, Lost, Record
 
 
 class Losses:
