@@ -107,7 +107,7 @@ class Run:
         case.set("full_training.steps", STEPS).set("benchmarks", [])
         self.config = absolute_paths(check_config(case.content, "my.yml"))
         self.folder = RunFolder(case.path / "runs" / "first")
-        monkeypatch.setattr("ray.get_runtime_context", lambda: _context(None))
+        monkeypatch.setattr("ray.get_runtime_context", lambda: ray_context(None))
         monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 2.0})
         monkeypatch.setattr("esr_ray.runtime.driver.check_trainers", lambda *arguments: ())
         monkeypatch.setattr("esr_ray.runtime.driver.RayBackend", lambda *given, **keys: self.backend(self.world))
@@ -121,7 +121,7 @@ class Run:
         """One process of the run: its outcome, or None if it died."""
         self.patch.setattr(durable, "disk", disk)
         driver = Driver(DriverSetup(str(self.folder.path), self.config, (), resume, retry_failed))
-        self.patch.setattr("ray.get_runtime_context", lambda: _context(driver))
+        self.patch.setattr("ray.get_runtime_context", lambda: ray_context(driver))
         try:
             return driver.run()
         except (Died, Killed):
@@ -145,7 +145,7 @@ class Run:
         return FullyTrained(Seconds(0.0, 1.0, 0.0), curve, b"trained weights", "made up")
 
 
-def _context(driver):
+def ray_context(driver):
     return SimpleNamespace(
         was_current_actor_reconstructed=False, current_actor=driver, get_node_id=lambda: "the only one"
     )

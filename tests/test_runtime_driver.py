@@ -1,8 +1,7 @@
 """The driver on a resume that is refused: one line, and the run folder says what it said before. Without a cluster."""
 
-from types import SimpleNamespace
-
 import pytest
+from driven import ray_context
 
 from esr_ray.config.load import check_config
 from esr_ray.config.paths import absolute_paths
@@ -16,7 +15,7 @@ from esr_ray.runtime.driver import Driver, DriverSetup
 @pytest.fixture
 def drive(case, monkeypatch):
     """Runs a driver where Ray sees two CPUs: how it ended. With `search` it must come as far as that."""
-    context = SimpleNamespace(was_current_actor_reconstructed=False, current_actor=None)
+    context = ray_context(None)
     monkeypatch.setattr("ray.get_runtime_context", lambda: context)
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 2.0})
     # Which devices train in full is not looked at here.
