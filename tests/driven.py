@@ -17,9 +17,9 @@ from esr_ray.runs.record import read_history
 from esr_ray.runtime import final_stage
 from esr_ray.runtime.driver import Driver, DriverSetup
 from esr_ray.tasks.make import network_spec
-from esr_ray.training.final import deciding_settings
 from esr_ray.training.loop import CurvePoint, Progress
 from esr_ray.training.result import FullyTrained, Seconds
+from esr_ray.training.settings import deciding_settings
 from esr_ray.training.state import TrainingState, state_bytes
 
 STEPS = 4

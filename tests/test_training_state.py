@@ -12,10 +12,11 @@ from esr_ray.data.crops import PicturePair
 from esr_ray.errors import UserError
 from esr_ray.networks.checkpoint import checkpoint_from_bytes
 from esr_ray.space.spec import NetworkSpec
-from esr_ray.training.final import LATER, Onlooker, completed, deciding_settings, train_fully
+from esr_ray.training.final import Onlooker, train_fully
 from esr_ray.training.loop import CurvePoint, Progress
 from esr_ray.training.native import NativeNetworks
 from esr_ray.training.plain import PlainNetwork
+from esr_ray.training.settings import LATER, completed, deciding_settings
 from esr_ray.training.state import TrainingState, pack_state, state_bytes, state_from_bytes
 
 SPEC = NetworkSpec(("S_1_4_8", "C_1_4_4"), 8, 2, "nearest")

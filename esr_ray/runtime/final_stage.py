@@ -29,9 +29,9 @@ from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.runtime.training_group import TRIES, GroupLost, TrainingGroup, number_of_trainers
 from esr_ray.search.loop import Stopped
 from esr_ray.tasks.make import make_task, network_spec
-from esr_ray.training.final import PAUSES, completed, deciding_settings
 from esr_ray.training.loop import Progress
 from esr_ray.training.result import FullyTrained
+from esr_ray.training.settings import PAUSES, completed, deciding_settings
 from esr_ray.training.state import TrainingState, state_from_bytes
 
 LOOPBACK = "127.0.0.1"

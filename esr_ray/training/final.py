@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
-from esr_ray.config.schema import FullTrainingConfig, TrainingConfig
+from esr_ray.config.schema import FullTrainingConfig
 from esr_ray.data.crops import ALL, PicturePair, Share
 from esr_ray.inference.measure import Measured, compile_for, measure
 from esr_ray.networks.checkpoint import checkpoint_bytes
@@ -17,12 +16,8 @@ from esr_ray.training.loop import CurvePoint, Diverged, Progress, Visit, train
 from esr_ray.training.network import NetworkMaker, TrainableNetwork
 from esr_ray.training.plain import PlainNetwork
 from esr_ray.training.result import FullyTrained, Seconds
+from esr_ray.training.settings import deciding_settings
 from esr_ray.training.state import TrainingState
-
-PAUSES = ("checkpoint_steps", "validation_steps")
-"""Settings that no result depends on."""
-LATER = ("initial_variance", "l2_from")
-"""Settings that were not recorded from the beginning."""
 
 
 class Onlooker:
@@ -36,18 +31,6 @@ class Onlooker:
 
     def validated(self, step: int, measured: list[Measured]) -> None:
         """The validation pictures, every `validation_steps`."""
-
-
-def deciding_settings(config: TrainingConfig) -> dict[str, Any]:
-    """The settings, in steps, that the weights after a step depend on, as JSON has them."""
-    return config.model_dump(mode="json", exclude={*PAUSES, "epochs", "networks"})
-
-
-def completed(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings that a training was recorded with, and the defaults of those that its version did not have yet: it
-    must not begin anew because the program was updated, only if the user changes something."""
-    defaults = deciding_settings(FullTrainingConfig())
-    return {**{key: defaults[key] for key in LATER}, **settings}
 
 
 def train_fully(
