@@ -25,6 +25,8 @@ from esr_ray.runtime.setup import worker_environment
 
 POLL_S = 0.5
 """How often the status is asked for."""
+NO_WORKERS_IN_ADVANCE = {"prestart_worker_first_driver": False}
+"""Each of ours has an environment of its own, so what Ray starts in advance would only take the time of those."""
 
 
 @contextmanager
@@ -50,7 +52,13 @@ def _connected(address: str | None) -> Iterator[None]:
         with signals.held():
             if address is None:
                 # Cores that this process may use: Ray counts those of the machine.
-                ray.init(address="local", num_cpus=usable_cores(), include_dashboard=False, **options)
+                ray.init(
+                    address="local",
+                    num_cpus=usable_cores(),
+                    include_dashboard=False,
+                    _system_config=NO_WORKERS_IN_ADVANCE,
+                    **options,
+                )
                 started.note()
             else:
                 ray.init(address=cluster, **options)

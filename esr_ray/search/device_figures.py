@@ -12,7 +12,6 @@ from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from esr_ray.search.job import Candidate
 from esr_ray.search.state import State
@@ -35,6 +34,9 @@ def device_values(state: State, ids: Sequence[int], figure: Callable[[DeviceCost
 
 def predict(state: State, measured: dict[int, float], wanted: Sequence[int]) -> Floats:
     """Figures (k,) of candidates by those that were measured."""
+    # Imported late: all begin half a second sooner without.
+    from scipy.optimize import nnls
+
     letters = sorted({name[0] for one in (*measured, *wanted) for name in state.candidates[one].arch})
     known = np.array([_parts(state.candidates[one], letters) for one in measured])
     scale = np.maximum(known.max(0), 1e-12)

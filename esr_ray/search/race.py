@@ -12,7 +12,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincinv, ndtr
 
 from esr_ray.randomness import generator
 from esr_ray.search.evidence import Floats, estimate
@@ -106,6 +105,8 @@ class Race:
 
 def knowledge_gradient(mean: Floats, error: Floats, noise: float) -> Floats:
     """What one more training of each candidate (n,) is expected to add to the greatest mean, in the unit of `mean`."""
+    from scipy.special import ndtr
+
     if len(mean) == 1:
         return np.ones(1)
     change = error**2 / np.sqrt(error**2 + noise**2 + 1e-18)
@@ -172,5 +173,7 @@ def _draws() -> Floats:
 @cache
 def _scales(freedom: float) -> Floats:
     """By how much the true noise may exceed the estimate."""
+    from scipy.special import gammaincinv
+
     chi_squared = 2 * gammaincinv(freedom / 2, generator(0, "race noise").random(DRAWS))
     return np.asarray(np.sqrt(freedom / chi_squared))

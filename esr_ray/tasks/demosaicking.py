@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import correlate
 
 from esr_ray.tasks.pixels import as_picture, as_rgb, completed
 from esr_ray.tasks.task import F32, Baseline, Levels, Task
@@ -109,5 +108,8 @@ def malvar(rgb: F32, pattern: str) -> F32:
 
 
 def _filtered(plane: F32, kernel: F32) -> F32:
+    # Imported late: other tasks begin sooner without.
+    from scipy.ndimage import correlate
+
     # Mirrored about the border pixel: so the pattern goes on beyond it.
     return np.asarray(correlate(plane, kernel, mode="mirror"), np.float32)

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from esr_ray.data.crops import PicturePair
 from esr_ray.randomness import uniform
@@ -58,6 +57,9 @@ def denoising(settings: dict[str, Any], sigma: tuple[float, float], clip: bool) 
 
 def _noisy(clean: F32, seed: int, purpose: str, *index: int, sigma: tuple[float, float], clip: bool) -> F32:
     """Values (C, H, W) in [0, 1] with noise; only uniform numbers are drawn, see `esr_ray.randomness`."""
+    # Imported late: other tasks begin sooner without.
+    from scipy.special import ndtri
+
     drawn = uniform((clean.size + 1,), seed, purpose, *index)
     low, high = sigma
     spread = (low + drawn[0] * (high - low)) / 255
