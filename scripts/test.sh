@@ -3,6 +3,7 @@
 #   --cluster    instead the test of a true `ray up` onto this machine by ssh: needs sshd and rsync, which are installed
 #                where that may be done (root on Debian or Ubuntu); otherwise it says what is missing, and skips
 #   VENV=DIR     the virtual environment (default .venv-test)      PYTHON=...   a Python 3.10, 3.11 or 3.12
+#   TESTS_AT_ONCE=N   processes that run tests, a file each (default 2)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 VENV=${VENV:-.venv-test}
@@ -23,4 +24,4 @@ fi
 "$VENV/bin/ruff" check .
 "$VENV/bin/ruff" format --check .
 "$VENV/bin/mypy"
-exec "$VENV/bin/python" -m pytest "$@"
+exec "$VENV/bin/python" -m pytest -n "${TESTS_AT_ONCE:-2}" --dist loadfile --no-loadscope-reorder "$@"

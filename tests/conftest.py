@@ -77,18 +77,11 @@ def ray_address():
     It has two devices. Those who use it leave it as it was: nothing of it is killed but what they started there.
     """
     # Imported late: most tests need no Ray.
+    from clusters import SmallCluster
     from ray._common.utils import reset_ray_address
-    from ray.cluster_utils import Cluster
 
-    cluster = Cluster()
-    # Processes in advance would be of no use: each of ours has an environment of its own.
-    cluster.add_node(
-        num_cpus=2,
-        include_dashboard=False,
-        include_log_monitor=False,
-        no_monitor=True,
-        _system_config={"prestart_worker_first_driver": False},
-    )
+    cluster = SmallCluster()
+    cluster.add_node(num_cpus=2)
     # Who does not name it, does not get it: what asks for a Ray without an address, would take the one that is noted.
     reset_ray_address()
     yield cluster.address

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from clusters import SmallCluster
 from commands import SOON_KNOWN
 from PIL import Image
-from ray.cluster_utils import Cluster
 
 from esr_ray.config.load import check_config
 from esr_ray.config.schema import RuntimeConfig
@@ -48,7 +48,7 @@ class Nodes:
     """A cluster of named nodes."""
 
     def __init__(self) -> None:
-        self.cluster = Cluster()
+        self.cluster = SmallCluster()
         self.by_name: dict[str, object] = {}
 
     def add(self, name: str, **more: Any) -> None:
@@ -63,8 +63,7 @@ class Nodes:
 def head() -> Iterator[Nodes]:
     """A cluster whose first node is all that the tests share."""
     made = Nodes()
-    settings = {**SOON_KNOWN, "prestart_worker_first_driver": False}
-    made.add(FIRST, resources={}, include_dashboard=False, no_monitor=True, _system_config=settings)
+    made.add(FIRST, resources={}, _system_config=SOON_KNOWN)
     try:
         yield made
     finally:

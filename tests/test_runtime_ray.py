@@ -42,6 +42,8 @@ CONFIG = {
     "full_training": {"steps": 3, "batch_size": 2, "crop_size": 8, "learning_rate": 1e-3},
 }
 
+ONE = ("--set", "runtime.evaluators=1")
+"""How many evaluators there are changes no record, and the second would take seconds to start."""
 VOLATILE = {"time", "seconds", "device", "node"}
 
 
@@ -85,23 +87,27 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 
 def resume(folder: Path, address: str, *more: str) -> str:
-    """What was printed by a command that went on with a run to its end; how many evaluators do it changes nothing."""
-    one = ("--set", "runtime.evaluators=1")
-    status, printed = run_here(main, "--resume", folder, *one, *more, "--address", address)
+    """What was printed by a command that went on with a run to its end."""
+    status, printed = run_here(main, "--resume", folder, *ONE, *more, "--address", address)
     assert status == 0, printed
     return printed
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(home: Path) -> Path:
-    """A finished search with two workers."""
+    """A finished search with two workers, of which each had a part."""
+    folder, gate = home / "uninterrupted", Gate(home)
+    gate.close(folder, 0)
     command = Command(home, "esr_ray.search", "gated.yml", "--set", "output.name=uninterrupted")
     try:
+        wait_for(lambda: len(of_kind(folder, "started")) >= min(2, len(os.sched_getaffinity(0))), command)
+        gate.open()
         assert command.wait() == 0, command.output()
         (home / "uninterrupted-output.txt").write_text(command.output())
     finally:
+        gate.open()
         command.kill_group()
-    return home / "uninterrupted"
+    return folder
 
 
 def test_two_workers_train_every_candidate_once(uninterrupted: Path, home: Path) -> None:
@@ -145,13 +151,13 @@ def test_a_run_that_is_asked_to_stop_resumes_to_the_same_records(
 ) -> None:
     folder = home / "interrupted"
     gate.close(folder, 2)
-    first = search("gated.yml", "--set", "output.name=interrupted")
+    first = search("gated.yml", "--set", "output.name=interrupted", *ONE)
     wait_for(lambda: len(of_kind(folder, "finished")) >= 2, first)
     # As a terminal does: to the whole foreground process group.
     os.killpg(first.process.pid, signal.SIGINT)
     assert first.wait() == 130
     gate.close(folder, 4)
-    second = search("--resume", str(folder))
+    second = search("--resume", str(folder), *ONE)
     wait_for(lambda: len(of_kind(folder, "finished")) >= 4, second)
     # As `kill` does.
     second.process.send_signal(signal.SIGTERM)
@@ -176,7 +182,7 @@ def test_a_killed_command_leaves_a_run_that_resumes_to_the_same_records(
 ) -> None:
     folder = home / "killed"
     gate.close(folder, 2)
-    first = search("gated.yml", "--set", "output.name=killed")
+    first = search("gated.yml", "--set", "output.name=killed", *ONE)
     wait_for(lambda: len(of_kind(folder, "finished")) >= 2, first)
     os.kill(first.process.pid, signal.SIGKILL)
     first.wait()
@@ -201,7 +207,7 @@ def test_a_killed_driver_comes_back_by_itself_with_the_same_outcome(
             os.kill(status.process, signal.SIGKILL)
             gate.open()
 
-    overrides = ["output.name=driverless"]
+    overrides = ["output.name=driverless", "runtime.evaluators=1"]
     result = esr_ray.search_networks(home / "gated.yml", overrides, address=ray_address, on_status=kill_once)
     assert killed
     assert result.finished
@@ -243,6 +249,7 @@ def whole(home: Path, ray_address: str) -> tuple[Path, str]:
         *("--set", "pipeline=[search, full_training, benchmarks]"),
         *("--set", "evolution.num_generation=1"),
         *("--set", "evolution.num_individual=2"),
+        *ONE,
         *("--address", ray_address),
     )
     assert status == 0, printed
@@ -302,7 +309,7 @@ def test_resume_does_only_what_differs(home: Path, whole: tuple[Path, str], ray_
 
 def test_dry_run_prints_the_plan_and_leaves_nothing(home: Path, search: Callable[..., Command]) -> None:
     """On a Ray of its own, as it is first tried."""
-    command = search("plain.yml", "--set", "output.name=dry", "--dry-run")
+    command = search("gated.yml", "--set", "output.name=dry", "--dry-run")
     assert command.wait() == 0, command.output()
     for word in ("parameters", "short trainings", "devices", "time expected", "device-hours"):
         assert word in command.output()

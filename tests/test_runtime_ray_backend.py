@@ -18,6 +18,7 @@ from esr_ray.errors import UserError
 from esr_ray.networks.target import VISIBLE
 from esr_ray.runtime import ray_backend
 from esr_ray.runtime.evaluator import Evaluator, Ready, Reply
+from esr_ray.runtime.local import small
 from esr_ray.runtime.placement import Placement
 from esr_ray.runtime.ray_backend import RayBackend
 from esr_ray.runtime.setup import WorkerSetup
@@ -84,7 +85,8 @@ class Told:
 
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, resources={"NPU": 2})
+    with small():
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, resources={"NPU": 2})
     yield
     ray.shutdown()
 
@@ -298,6 +300,10 @@ def test_a_job_that_was_lost_is_tried_elsewhere_and_a_device_that_is_given_up_is
     setup = WorkerSetup(config, "CPU", plan_pictures(config), ())
     backend = RayBackend(setup, Placement("NPU", "CPU", 2, ""), said.append, evaluator=ByDevice)
     lost: list[int] = []
+    # Both are there: else the good one might do all there is.
+    backend.submit([])
+    while any(worker.ready is None for worker in backend._workers):
+        backend.next_event(0.5)
     backend.submit([Told(index, "ends") for index in range(2)])
     while not lost:
         lost = [event.job for event in outcomes(backend, 1) if isinstance(event, Lost)]

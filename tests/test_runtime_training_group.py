@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 import ray
-from ray.cluster_utils import Cluster
+from clusters import SmallCluster
 
 from esr_ray.config.load import check_config
 from esr_ray.errors import TooFewDevices, UserError
@@ -56,8 +56,8 @@ def test_where_a_node_has_no_native_kernels_that_is_found(kernels, without):
 
 @pytest.fixture(scope="module")
 def mixed_cluster():
-    cluster = Cluster()
-    cluster.add_node(num_cpus=1, node_name="has", include_dashboard=False)
+    cluster = SmallCluster()
+    cluster.add_node(num_cpus=1, node_name="has")
     with pytest.MonkeyPatch.context() as environment:
         # A node's workers inherit it.
         environment.setenv(VARIABLE, "none")

@@ -41,6 +41,17 @@ def test_nothing_heavy_is_imported_for_what_can_be_checked_without_it(case):
     assert done.stdout == "2 []\n"
 
 
+@pytest.mark.parametrize("module", ["client", "driver", "evaluator"])
+def test_what_only_training_needs_is_not_imported_before_it(module):
+    """Each takes half a second or more of every start; an evaluator takes its core before MindSpore takes its threads."""
+    code = (
+        f"import sys, esr_ray.runtime.{module}; "
+        "print(sorted({'mindspore', 'scipy', 'sklearn', 'skimage'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_help_says_what_the_exit_status_means(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--help"])

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clusters import SmallCluster
 from commands import SOON_KNOWN, Command, events, of_kind, wait_for, workers_here
 from gate import Gate
-from ray.cluster_utils import Cluster
 
 import esr_ray
 from esr_ray.api.planned import Planned
@@ -185,7 +185,7 @@ def test_where_a_node_dies_the_training_goes_on(
     folder, lines, done = home / f"node-{trainers}", [], []
     overrides = [f"output.name={folder.name}", f"runtime.trainers={trainers}"]
     gate.close_full_training(WAIT_AT)
-    cluster = Cluster()
+    cluster = SmallCluster()
 
     def change(status: Status) -> None:
         lines.extend(status.lines)
@@ -199,7 +199,7 @@ def test_where_a_node_dies_the_training_goes_on(
                 cluster.add_node(num_cpus=1)
 
     try:
-        cluster.add_node(num_cpus=1, include_dashboard=False, _system_config=SOON_KNOWN)
+        cluster.add_node(num_cpus=1, _system_config=SOON_KNOWN)
         node = cluster.add_node(num_cpus=1)
         esr_ray.train_networks(home / "tiny.yml", overrides, networks=[ARCH], address=cluster.address, on_status=change)
     finally:

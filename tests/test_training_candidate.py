@@ -105,6 +105,18 @@ def test_divergence_is_told_with_its_step() -> None:
         train_candidate(SPEC, config(learning_rate=1e30), PAIRS[:3], PAIRS[3:], seed=1)
 
 
+def test_an_output_that_is_no_picture_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last step may spoil the weights, of which no loss tells any more."""
+
+    def spoil(network: PlainNetwork, *more: object) -> tuple[CurvePoint, ...]:
+        network.load({name: value * np.float32("nan") for name, value in network.parameters().items()})
+        return ()
+
+    monkeypatch.setattr("esr_ray.training.candidate.train", spoil)
+    with pytest.raises(Diverged, match="the output is no picture"):
+        train_candidate(SPEC, config(), PAIRS[:3], PAIRS[3:], seed=1)
+
+
 class Fake:
     """A network whose loss is told, to look at the loop alone."""
 

@@ -26,7 +26,7 @@ seconds of each start."""
 @contextmanager
 def this_machine_alone() -> Iterator[None]:
     """A Ray that is started while the block runs has a token of its own, listens on 127.0.0.1, and is small."""
-    with _own_mode(), _own_token(), _own_address(), _small():
+    with _own_mode(), _own_token(), _own_address(), small():
         yield
 
 
@@ -48,7 +48,8 @@ def _own_address() -> Iterator[None]:
 
 
 @contextmanager
-def _small() -> Iterator[None]:
+def small() -> Iterator[None]:
+    """A node that is started while the block runs does without NEEDLESS."""
     with ExitStack() as stack:
         for name in NEEDLESS:
             stack.enter_context(_changed("ray._private.node", f"Node.{name}", lambda *given, **named: None))

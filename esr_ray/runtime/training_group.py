@@ -88,8 +88,12 @@ class TrainingGroup:
         self._place(say, check)
         where = ", ".join(f"{place.device} of {place.node}" for place in self.places)
         say(f"full training on {self.count} device{'s' if self.count > 1 else ''}: {where}")
-        plain = self.count > 1 and self._differ(say, check)
-        address = self._schedule(check) if self.count > 1 and self.table is None else ""
+        plain, address = False, ""
+        if self.count > 1:
+            # Each of these imports MindSpore, which takes seconds: all at once.
+            kernels = [trainer.kernels.remote(self.count) for trainer in self._trainers]
+            address = self._schedule(check) if self.table is None else ""
+            plain = self._differ(kernels, say, check)
         state = [ray.put(begun)] if begun is not None else []
         futures = {
             trainer.train.remote(tuple(arch), self._member(index, address), state, onlooker, plain): index
@@ -143,10 +147,10 @@ class TrainingGroup:
         except RayError as error:
             raise GroupLost(f"a trainer did not start: {reason_of(error)}") from None
 
-    def _differ(self, say: Callable[[str], None], check: Callable[[], None]) -> bool:
+    def _differ(self, kernels: list[ray.ObjectRef], say: Callable[[str], None], check: Callable[[], None]) -> bool:
         """Whether some have native kernels and others have none: then all are to take the plain ones."""
         try:
-            names = _all([trainer.kernels.remote(self.count) for trainer in self._trainers], check)
+            names = _all(kernels, check)
         except RayTaskError as error:
             raise UserError(reason_of(error)) from None
         except RayError as error:
