@@ -43,7 +43,7 @@ def test_nothing_heavy_is_imported_for_what_can_be_checked_without_it(case):
 
 @pytest.mark.parametrize("module", ["client", "driver", "evaluator"])
 def test_what_only_training_needs_is_not_imported_before_it(module):
-    """Each takes half a second or more of every start; an evaluator takes its core before MindSpore takes its threads."""
+    """Each takes half a second of every start; an evaluator takes its core before MindSpore takes its threads."""
     code = (
         f"import sys, esr_ray.runtime.{module}; "
         "print(sorted({'mindspore', 'scipy', 'sklearn', 'skimage'} & set(sys.modules)))"
