@@ -89,6 +89,9 @@ class Simulated:
     def submit(self, jobs: Sequence[Job]) -> None:
         self._queue.extend(jobs)
 
+    def submit_on(self, job: Job, device: str, node: str) -> None:
+        raise NotImplementedError("nothing is lost here")
+
     def next_event(self, timeout_s: float) -> BackendEvent | None:
         spent = self.clock() - self._left
         self.driver_s += spent
@@ -99,6 +102,9 @@ class Simulated:
 
     def stop(self, job: int) -> None:
         raise NotImplementedError("nothing is raced here")
+
+    def give_up(self, device: str, node: str, reason: str) -> None:
+        raise NotImplementedError("nothing is lost here")
 
     def cancel(self) -> None:
         self._queue.clear()

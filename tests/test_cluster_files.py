@@ -1,6 +1,7 @@
 """The files of cluster/ are what Ray and KubeRay accept: their own schemas, and no key that Kubernetes would drop."""
 
 import json
+import lzma
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from esr_ray.config.load import load_config
 
 ROOT = Path(__file__).parents[1]
 CLUSTER = ROOT / "cluster"
-KUBERAY = ROOT.parent / "shared" / "kuberay"
+KUBERAY = Path(__file__).with_name("kuberay")
 RAY_SCHEMA = Path(ray.__file__).parent / "autoscaler" / "ray-schema.json"
 
 
@@ -52,10 +53,8 @@ def unknown(content: Any, schema: dict[str, Any], path: str = "") -> list[str]:
 
 @pytest.mark.parametrize(("name", "schema"), [("kuberay.yaml", "raycluster"), ("kuberay-job.yaml", "rayjob")])
 def test_kubernetes_files_are_kuberays(name, schema):
-    path = KUBERAY / f"{schema}.v1.schema.json"
-    if not path.is_file():
-        pytest.skip(f"KubeRay's schema is not here ({path})")
-    content, definition = read(name), json.loads(path.read_text())
+    with lzma.open(KUBERAY / f"{schema}.v1.schema.json.xz") as file:
+        content, definition = read(name), json.load(file)
     jsonschema.Draft202012Validator(definition).validate(content)
     # The schema of a custom resource leaves out what every object has.
     definition["properties"]["metadata"] = {"x-kubernetes-preserve-unknown-fields": True}
