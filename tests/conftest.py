@@ -43,8 +43,14 @@ def pytest_collection_modifyitems(config, items):
         for tests in files:
             chance.shuffle(tests)
     if WORKER is not None:
-        # The long ones first: else one process would wait for the other at the end.
-        files.sort(key=lambda tests: not any("ray_address" in item.fixturenames for item in tests))
+        # The long ones first: else one process would wait for the other at the end. The long form of chaos leaves time
+        # for nothing that waits for a process; so fuzz, which waits for none, is beside it.
+        files.sort(
+            key=lambda tests: (
+                tests[0].path.parent.name not in ("chaos", "fuzz"),
+                not any("ray_address" in item.fixturenames for item in tests),
+            )
+        )
     items[:] = itertools.chain.from_iterable(files)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
@@ -70,7 +71,9 @@ def test_enlarging_is_measured() -> None:
     assert re.match(r"ours takes, of the time \(median\): RGB [\d.]+ of onnxruntime's", lines[-1])
     differences = [line for line in lines if line.startswith("onnxruntime differs from ours")]
     # Of luminance the graph does not round bicubic's colours.
-    assert [int(line.split()[-3]) for line in differences] <= [1, 2]
+    rgb, luminance = (int(line.split()[-3]) for line in differences if "onnxruntime" in line)
+    assert rgb <= 1
+    assert luminance <= 2
 
 
 def test_the_loader_is_measured() -> None:
@@ -88,7 +91,11 @@ def test_overhead_is_measured() -> None:
 
 @pytest.mark.slow
 def test_overhead_is_measured_beside_ray_tune() -> None:
-    need("pyarrow")
+    try:
+        # Itself, not what it needs: that changes.
+        importlib.import_module("ray.tune")
+    except ImportError as error:
+        pytest.skip(f"Ray Tune is not there ({error}): pip install '.[benchmarks]'")
     lines = run("overhead.py", "--quick")
     assert re.search(r"Ray Tune [\d.]+: [\d.]+ times as much", lines[-1])
 
@@ -103,7 +110,8 @@ def test_scaling_is_measured() -> None:
 @pytest.mark.slow
 def test_going_on_is_measured() -> None:
     lines = run("continued.py", "--quick")
-    assert re.match(r"\| 2 more, 0.25 times the rate \| [\d.]+ \|", lines[-1])
+    assert any(re.match(r"\| 2 more, 0.25 times the rate \| [\d.]+ \|", line) for line in lines)
+    assert re.match(r"\| short, inherited, 0.25 times the rate \| [\d.]+ \|", lines[-1])
 
 
 def test_the_script_runs_every_benchmark() -> None:
