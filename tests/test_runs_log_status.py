@@ -266,8 +266,8 @@ def test_a_log_is_bounded_in_memory_and_on_the_disk(tmp_path, monkeypatch):
 
 
 def memory_of_a_long_search(folder):
-    """Bytes of this process at each thousandth of 20,000 candidates: all that is remembered of each, by the search, its
-    record and its views."""
+    """Bytes of this process after each thousand of 20,000 candidates: all that is remembered of each, by the search,
+    its record and its views."""
     config = make_config(200, 100, schedule="steady")
     space = small_space(node_num=10, conv_num=(1, 2, 3, 4), growth_rate=(4, 8, 12, 16))
     algorithm, seen = make_algorithm(config, space), []
