@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy_network import Weights, reference_network
 from strategies import legal_blocks
@@ -218,6 +218,8 @@ def test_networks_beyond_those_that_are_searched_have_the_gradient_of_finite_dif
 
 
 @given(specs, inputs, seeds)
+# One pixel, of which the skip and the network's part cancel: there is no larger number in the output.
+@example(NetworkSpec(("S_1_6_1", "S_1_6_1"), 4, 1, "nearest", 1, 1), (1, 1, 1), 0)
 @settings(deadline=None, max_examples=60)
 def test_the_installed_build_computes_in_float32_what_the_double_one_does(double, spec, size, seed):
     try:
@@ -239,7 +241,18 @@ def test_the_installed_build_computes_in_float32_what_the_double_one_does(double
 
     y, gradient = compute(single, parameters)
     expected_y, expected = compute(double, parameters)
-    np.testing.assert_allclose(y, expected_y, rtol=0, atol=FLOAT_OUTPUT * np.abs(expected_y).max())
+
+    def changes(part):
+        """How much of what the double network computes changes with its parameters, by about their rounding."""
+        nearby = (parameters * (1 + 1e-6 * rng.standard_normal(parameters.size)) for _ in range(20))
+        return 2 * np.max([np.abs(compute(double, one)[part] - (expected_y, expected)[part]) for one in nearby], axis=0)
+
+    allowed = np.full(y.shape, FLOAT_OUTPUT * np.abs(expected_y).max())
+    error = np.abs(y - expected_y)
+    if (error > allowed).any():
+        # Where what is added cancels, rounding is that of the summands.
+        allowed = np.maximum(allowed, changes(0))
+    assert (error <= allowed).all(), f"{(error - allowed).max()} beyond the tolerance"
     lengths = [int(np.prod(shape)) for shape in shapes.values()]
     largest = np.repeat(np.maximum.reduceat(np.abs(expected), np.cumsum([0, *lengths[:-1]])), lengths)
     allowed = FLOAT_GRADIENT * largest
@@ -247,7 +260,5 @@ def test_the_installed_build_computes_in_float32_what_the_double_one_does(double
     if (error > allowed).any():
         # Where a ReLU's input is within rounding of 0, float32 may see it on the other side. The double network shows
         # how much that changes: its own gradient after changes of that size to the parameters.
-        for _ in range(20):
-            nearby = parameters * (1 + 1e-6 * rng.standard_normal(parameters.size))
-            allowed = np.maximum(allowed, 2 * np.abs(compute(double, nearby)[1] - expected))
+        allowed = np.maximum(allowed, changes(1))
     assert (error <= allowed).all(), f"{(error - allowed).max()} beyond the tolerance"
