@@ -3,6 +3,7 @@
 import random
 
 import numpy as np
+import PIL
 import pytest
 import tifffile
 from PIL import Image
@@ -220,6 +221,10 @@ ENDINGS = {
     ".tif": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "RGB16", "RGBA16"),
     ".bmp": ("1", "L", "P", "RGB"),
 }
+OLD_PILLOW = int(PIL.__version__.split(".")[0]) < 13
+if OLD_PILLOW:
+    # It takes three values a pixel for four where they are not compressed (Pillow 12 is the last for Python 3.10).
+    ENDINGS[".tif"] = tuple(mode for mode in ENDINGS[".tif"] if mode != "YCbCr")
 MADE = {"1": 1, "L": 1, "LA": 2, "P": 3, "PA": 4, "RGBA": 4, "I;16": 1, "LA16": 2, "RGBA16": 4}
 """Channels of the result; else 3."""
 
@@ -268,7 +273,7 @@ def test_three_hundred_pictures_of_all_kinds_go_through(tmp_path, network, capsy
         if turned >= 5:
             height, width = width, height
         expected[name] = (2 * height, 2 * width, MADE.get(mode, 3)), "16" in mode
-    assert len({(mode, ending) for ending, modes in ENDINGS.items() for mode in modes}) == 32
+    assert len({(mode, ending) for ending, modes in ENDINGS.items() for mode in modes}) == (31 if OLD_PILLOW else 32)
     assert run(folder, "--network", network, "-o", tmp_path / "out") == 0
     assert "300 of 300 pictures enlarged" in capsys.readouterr().out
     for name, (shape, is_deep) in expected.items():
