@@ -6,8 +6,7 @@ from typing import Any
 
 from ray.cluster_utils import Cluster
 
-from esr_ray.runtime.client import NO_WORKERS_IN_ADVANCE
-from esr_ray.runtime.local import small
+from esr_ray.runtime.local import NO_WORKERS_IN_ADVANCE, small
 
 
 class SmallCluster(Cluster):

@@ -20,13 +20,11 @@ from esr_ray.runs.status import Status
 from esr_ray.runtime.address import find_cluster
 from esr_ray.runtime.driver import Driver, DriverSetup, Outcome
 from esr_ray.runtime.lifeline import Lifeline, RayLost
-from esr_ray.runtime.local import Started, silent, this_machine_alone
+from esr_ray.runtime.local import NO_WORKERS_IN_ADVANCE, Started, silent, this_machine_alone
 from esr_ray.runtime.setup import worker_environment
 
 POLL_S = 0.5
 """How often the status is asked for."""
-NO_WORKERS_IN_ADVANCE = {"prestart_worker_first_driver": False}
-"""Each of ours has an environment of its own, so what Ray starts in advance would only take the time of those."""
 
 
 @contextmanager

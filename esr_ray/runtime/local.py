@@ -21,6 +21,8 @@ MARK = "esr_ray"
 NEEDLESS = ("start_monitor", "start_log_monitor", "start_api_server")
 """What a node starts that nothing here asks for: the autoscaler, and what serves logs and the dashboard. It would take
 seconds of each start."""
+NO_WORKERS_IN_ADVANCE = {"prestart_worker_first_driver": False}
+"""A setting of Ray's: each worker of ours has an environment of its own, and others would only take its time."""
 
 
 @contextmanager
