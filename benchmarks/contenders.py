@@ -1,4 +1,4 @@
-"""Our own workers: training steps through the library alone and inside MindSpore, and the peaks of a core.
+"""Our own workers: training steps through the library alone and as a training does them, and the peaks of a core.
 
 python benchmarks/contenders.py alone|native|plain|peaks, started by the benchmarks.
 """
@@ -22,7 +22,7 @@ from common import serve, timed
 from esr_ray.config.schema import TrainingConfig
 from esr_ray.native.cpu import cpu_features
 from esr_ray.native.describe import describe
-from esr_ray.native.library import Library, load_library
+from esr_ray.native.library import load_library
 from esr_ray.networks.initial import initial_parameters
 from esr_ray.networks.parameters import parameter_shapes
 from esr_ray.space.spec import NetworkSpec
@@ -47,54 +47,23 @@ def batch_of(count: int, side: int) -> tuple[np.ndarray, np.ndarray]:
     return lr, rng.random((count, 3, SCALE * side, SCALE * side), np.float32)
 
 
-# The library alone: what MindSpore calls in a step, without it.
-
-
-class Operator:
-    """A custom operator of the library on arrays that stay where they are."""
-
-    def __init__(self, library: Library, name: str, arrays: list[np.ndarray]) -> None:
-        self._function = getattr(ctypes.CDLL(str(library.path)), name)
-        self._library, self._arrays = library, arrays
-        count = len(arrays)
-        shapes = [(ctypes.c_int64 * one.ndim)(*one.shape) for one in arrays]
-        self._arguments = (
-            ctypes.c_int(count),
-            (ctypes.c_void_p * count)(*(one.ctypes.data for one in arrays)),
-            (ctypes.c_int * count)(*(one.ndim for one in arrays)),
-            (ctypes.POINTER(ctypes.c_int64) * count)(
-                *(ctypes.cast(one, ctypes.POINTER(ctypes.c_int64)) for one in shapes)
-            ),
-            (ctypes.c_char_p * count)(*(str(one.dtype).encode() for one in arrays)),
-            None,
-            None,
-        )
-
-    def __call__(self) -> None:
-        if self._function(*self._arguments):
-            raise RuntimeError(self._library.error())
+# The library alone.
 
 
 class Alone:
-    """Gradient and update of one network, outside MindSpore."""
+    """Gradient and update of one network on the same batch: what `NativeNetwork` does in a step, without it."""
 
     def __init__(self, spec: NetworkSpec, lr: np.ndarray, hr: np.ndarray) -> None:
-        library = load_library()
+        self._library, self._description = load_library(), describe(spec)
+        self._lr, self._hr = np.ascontiguousarray(lr), np.ascontiguousarray(hr)
         weights = weights_of(spec)
-        vectors = [weights, *(np.zeros_like(weights) for _ in range(2)), weights.copy()]
-        gradient = np.zeros_like(weights)
-        settings = np.array([1e-3, 0.9, 0.999, 0, 0], np.float32)
-        self.loss = np.zeros(1, np.float32)
-        self._gradient = Operator(
-            library, "ESRNGradient", [weights, describe(spec), np.ascontiguousarray(lr), hr, self.loss, gradient]
-        )
-        # In place: each number is read before it is written.
-        self._update = Operator(library, "ESRNUpdate", [*vectors, gradient, settings, *vectors])
+        self._state = (weights, np.zeros_like(weights), np.zeros_like(weights), weights.copy())
+        self._settings = np.array([1e-3, 0.9, 0.999, 0, 0], np.float32)
 
     def step(self) -> float:
-        self._gradient()
-        self._update()
-        return float(self.loss[0])
+        loss, gradient = self._library.gradient(self._description, self._state[0], self._lr, self._hr)
+        self._library.update(self._state, gradient, self._settings)
+        return float(loss)
 
 
 networks: dict[str, Any] = {}
@@ -135,10 +104,10 @@ def serve_alone() -> None:
     serve({one.__name__: one for one in (prepare, steps, example, evaluate, about)})
 
 
-# Inside MindSpore.
+# As a training has them: on the library, or on MindSpore's operators.
 
 
-def serve_mindspore(kind: str) -> None:
+def serve_training(kind: str) -> None:
     from esr_ray.networks.target import use_target
     from esr_ray.training.native import NativeNetworks
     from esr_ray.training.plain import PlainNetwork
@@ -147,7 +116,6 @@ def serve_mindspore(kind: str) -> None:
     config = TrainingConfig(learning_rate=1e-3)
 
     def make(spec: NetworkSpec) -> Any:
-        # A graph for each: one that is shared has room for the largest network, which smaller ones pay for.
         return NativeNetworks(load_library())(spec, config, 0) if kind == "native" else PlainNetwork(spec, config, 0)
 
     def prepare(name: str, arch: list[str], base_channels: int, batch: int, side: int) -> dict[str, Any]:
@@ -237,4 +205,4 @@ if __name__ == "__main__":
     elif wanted == "peaks":
         serve_peaks()
     else:
-        serve_mindspore(wanted)
+        serve_training(wanted)

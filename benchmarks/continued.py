@@ -66,7 +66,6 @@ _opened: dict[str, Any] = {}
 def train(job: Job) -> dict[str, float]:
     """PSNR-Y in dB of each way."""
     from esr_ray.networks.checkpoint import checkpoint_from_bytes
-    from esr_ray.networks.target import use_target
     from esr_ray.tasks.make import network_spec
     from esr_ray.tasks.pictures import open_pictures, plan_pictures
     from esr_ray.training.candidate import train_candidate
@@ -74,8 +73,7 @@ def train(job: Job) -> dict[str, float]:
 
     config = job.config
     if not _opened:
-        use_target("CPU", "graph")
-        _opened["make"] = choose_kernels(config, "CPU", for_search=True).make
+        _opened["make"] = choose_kernels(config, "CPU").make
         _opened["pictures"] = open_pictures(plan_pictures(config), config)
     pictures, fast = _opened["pictures"], config.fast_training
 

@@ -96,17 +96,14 @@ _kernels: dict[str, Any] = {}
 
 def train(job: Job) -> tuple[Job, float, float]:
     """Fitness in dB and seconds of one job (NaN where it diverged)."""
-    from esr_ray.networks.target import use_target
     from esr_ray.tasks.make import network_spec
     from esr_ray.tasks.pictures import open_pictures, plan_pictures
     from esr_ray.training.candidate import release_memory, train_candidate
     from esr_ray.training.kernels import choose_kernels
     from esr_ray.training.loop import Diverged
 
-    use_target("CPU", "graph")
-    # One graph for all jobs of a process that train alike.
     if job.config.runtime.kernels not in _kernels:
-        _kernels[job.config.runtime.kernels] = choose_kernels(job.config, "CPU", for_search=True)
+        _kernels[job.config.runtime.kernels] = choose_kernels(job.config, "CPU")
     kernels = _kernels[job.config.runtime.kernels]
     pictures = open_pictures(plan_pictures(job.config), job.config)
     seed = job.seed + (10_000 * (1 + job.row) if job.own_seed else 0)
@@ -133,7 +130,6 @@ def train(job: Job) -> tuple[Job, float, float]:
     except Diverged:
         fitness = float("nan")
     if kernels.name == "plain":
-        # Native networks share a graph, which this would delete.
         release_memory()
     return job, fitness, time.perf_counter() - began
 

@@ -193,7 +193,7 @@ def share(
     rounds: int,
     seconds: float,
 ) -> tuple[list[float], list[float], float]:
-    """Seconds of each batch and of each training step (inside MindSpore, without its batch), and their ratio."""
+    """Seconds of each batch and of each training step (without its batch), and their ratio."""
     worker = Worker("contenders.py", "native", core=core, settings=ENVIRONMENT)
     asked = {"name": "", "batch": training.batch_size, "side": training.crop_size}
     step = itertools.count(1)

@@ -153,7 +153,6 @@ _opened: dict[str, Any] = {}
 
 def train(job: tuple[Config, Training, int]) -> Row | None:
     """One training in a worker; None where it diverged."""
-    from esr_ray.networks.target import use_target
     from esr_ray.tasks.make import network_spec
     from esr_ray.tasks.pictures import open_pictures, plan_pictures
     from esr_ray.training.candidate import train_candidate
@@ -162,8 +161,7 @@ def train(job: tuple[Config, Training, int]) -> Row | None:
 
     config, training, stage = job
     if not _opened:
-        use_target("CPU", "graph")
-        _opened["kernels"] = choose_kernels(config, "CPU", for_search=True)
+        _opened["kernels"] = choose_kernels(config, "CPU")
         _opened["pictures"] = open_pictures(plan_pictures(config), config)
     pictures = _opened["pictures"]
     fast = config.fast_training

@@ -1,4 +1,4 @@
-"""What a training step costs: our library alone and inside MindSpore, MindSpore's own operators, and PyTorch.
+"""What a training step costs: our library alone and as a training uses it, MindSpore's own operators, and PyTorch.
 
     python benchmarks/train_step.py                              with the torch of this interpreter, if it has one
     python benchmarks/train_step.py --torch-python PATH          with another interpreter's
@@ -87,7 +87,7 @@ NETWORKS = (
     ),
 )
 QUICK = (Network("tiny", arch_of("G_2_8_8 S_1_8_16"), 8, 8, (1, 2), 1.0),)
-OURS, ALONE, PLAIN = "in MindSpore", "library alone", "MindSpore plain"
+OURS, ALONE, PLAIN = "in a training", "library alone", "MindSpore plain"
 F32 = ("eager", "channels_last", "compiled")
 COLUMNS = (ALONE, OURS, PLAIN, *F32, "bf16")
 
@@ -182,7 +182,7 @@ class Found:
         return (min(medians)[1], min(medians)[0]) if medians else None
 
     def ratio(self, key: Key) -> float | None:
-        """Ours inside MindSpore to PyTorch's best float32."""
+        """Ours in a training to PyTorch's best float32."""
         ours, best = self.median(OURS, key), self.best_f32(key)
         return None if ours is None or best is None else ours / best[1]
 
@@ -361,7 +361,7 @@ def print_steps(found: Found, plan: Plan) -> None:
     print("\nmilliseconds a step, least / median / greatest:\n")
     print(table(["network, batch", *shown], times))
     print()
-    ratios = ["in MindSpore / alone", "plain / ours", "ours / PyTorch's best f32", "wanted"]
+    ratios = ["in a training / alone", "plain / ours", "ours / PyTorch's best f32", "wanted"]
     rates = ["parameters", "GFLOP a step", "GFLOP/s alone", "of FMA peak", "of GEMM peak"]
     print(table(["network, batch", *rates, *ratios], shares))
 

@@ -148,8 +148,10 @@ def _say_kernels(report: Report, target: str) -> None:
             from esr_ray.space.spec import NetworkSpec
             from esr_ray.training.kernels import choose_kernels
 
-            use_target(target, config.runtime.mode)
             kernels = choose_kernels(config, target)
+            if kernels.name != "plain":
+                # These do without MindSpore, which several devices that train together need.
+                use_target(target, config.runtime.mode)
             network = kernels.make(NetworkSpec(("S_2_4_4",), 4, 2, "bicubic"), config.fast_training, 0)
             lr, hr = np.zeros((1, 3, 8, 8), np.float32), np.ones((1, 3, 16, 16), np.float32)
             network.compile(lr, hr)

@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <limits>
 #include <new>
 #include <string>
@@ -50,14 +49,15 @@ int esrn_forward(SHAPE, const real* parameters, int64_t capacity, const real* in
 int esrn_infer(SHAPE, const real* parameters, int64_t capacity, const real* input, real* output);
 int esrn_backward(SHAPE, const real* parameters, int64_t capacity, const real* output_gradient, real* workspace,
                   int64_t room, real* gradient);
-typedef int Entry(int count, void** tensors, int* dims, int64_t** shapes, const char** dtypes, void*, void*);
+int esrn_gradient(SHAPE, const real* parameters, int64_t capacity, const real* input, const real* target, int squared,
+                  real* loss, real* gradient);
+int esrn_update(int64_t count, real* weights, real* moment1, real* moment2, real* average, const real* gradient,
+                const real* settings, int64_t given);
 int esrn_crops(const int64_t* crops, int count, int size, real* out);
-Entry ESRNGradient, ESRNSquaredGradient, ESRNUpdate;
 }
 
 namespace {
 
-const char* const REAL = sizeof(real) == 4 ? "float32" : "float64";
 const real NOT_WRITTEN = std::numeric_limits<real>::quiet_NaN();
 
 // Sizes of memory that the library asks for with a cache line to spare, which it does not need if it is aligned.
@@ -226,67 +226,28 @@ struct Run {
         return esrn_backward(description.data, description.size, c.batch, c.height, c.width, parameters.data,
                              parameters.size, dy.data, w.start, w.room, to.data);
     }
-};
-
-// ------------------------------------------------------------------------------------------ MindSpore's operators
-
-struct Operator {
-    std::vector<void*> tensors;
-    std::vector<int> dims;
-    std::vector<std::vector<int64_t>> shapes;
-    std::vector<const char*> dtypes;
-
-    void add(void* tensor, std::vector<int64_t> shape, const char* dtype) {
-        tensors.push_back(tensor), dims.push_back(shape.size()), dtypes.push_back(dtype);
-        shapes.push_back(std::move(shape));
-    }
-    void pop() { tensors.pop_back(), dims.pop_back(), shapes.pop_back(), dtypes.pop_back(); }
-    int run(Entry* entry) {
-        std::vector<int64_t*> rows;
-        for (auto& shape : shapes) {
-            shape.shrink_to_fit();  // a read beyond the rank shows
-            rows.push_back(shape.data());
-        }
-        return entry(tensors.size(), tensors.data(), dims.data(), rows.data(), dtypes.data(), nullptr, nullptr);
+    // Of the difference from `target`.
+    int loss_gradient(const Exact<real>& target, bool squared, Exact<real>& loss, Exact<real>& to) {
+        return esrn_gradient(description.data, description.size, c.batch, c.height, c.width, parameters.data,
+                             parameters.size, x.data, target.data, squared, loss.data, to.data);
     }
 };
 
-std::vector<int64_t> input_shape(const Run& r) { return {r.c.batch, r.sizes.in, r.c.height, r.c.width}; }
-std::vector<int64_t> output_shape(const Run& r) {
-    return {r.c.batch, r.sizes.out, r.sizes.scale * r.c.height, r.sizes.scale * r.c.width};
-}
-
-Operator gradient_operator(Run& r, const Exact<real>& target, Exact<real>& loss, Exact<real>& gradient) {
-    Operator o;
-    o.add(r.parameters.data, {(int64_t)r.parameters.size}, REAL);
-    o.add(r.description.data, {(int64_t)r.description.size}, "int32");
-    o.add(r.x.data, input_shape(r), REAL);
-    o.add(target.data, output_shape(r), REAL);
-    o.add(loss.data, {(int64_t)loss.size}, REAL);
-    o.add(gradient.data, {(int64_t)gradient.size}, REAL);
-    return o;
-}
-
-// The vectors of an update, in the order of the operator's tensors.
+// The vectors of an update: weights, both moments, averaged weights, the gradient; and its settings.
 struct Update {
     std::vector<Exact<real>> vectors;
-    Update(size_t count, Random r) {
-        vectors.reserve(10);
-        for (int i = 0; i < 5; i++) {
-            vectors.emplace_back(random_reals(r, count, 1));
-            if (i == 2)  // the second moments are squares
-                for (size_t k = 0; k < count; k++) vectors[2].data[k] *= vectors[2].data[k];
-        }
-        vectors.emplace_back(UPDATE_SETTINGS);
-        const real settings[UPDATE_SETTINGS] = {real(0.001), real(0.9), real(0.999), real(r.below(2) * 0.5),
-                                                real(r.below(2) * 0.99)};
-        memcpy(vectors[5].data, settings, sizeof settings);
-        for (int i = 0; i < 4; i++) vectors.emplace_back(count, NOT_WRITTEN);
+    Exact<real> settings;
+    Update(size_t count, Random r) : settings(UPDATE_SETTINGS) {
+        vectors.reserve(5);
+        for (int i = 0; i < 5; i++) vectors.emplace_back(random_reals(r, count, 1));
+        for (size_t k = 0; k < count; k++) vectors[2].data[k] *= vectors[2].data[k];  // second moments are squares
+        const real values[UPDATE_SETTINGS] = {real(0.001), real(0.9), real(0.999), real(r.below(2) * 0.5),
+                                              real(r.below(2) * 0.99)};
+        memcpy(settings.data, values, sizeof values);
     }
-    Operator make() {
-        Operator o;
-        for (const auto& v : vectors) o.add(v.data, {(int64_t)v.size}, REAL);
-        return o;
+    int run(int64_t count, int64_t given = UPDATE_SETTINGS) {
+        return esrn_update(count, vectors[0].data, vectors[1].data, vectors[2].data, vectors[3].data, vectors[4].data,
+                           settings.data, given);
     }
 };
 
@@ -316,9 +277,9 @@ void run_cases() {
         require(r.backward(w, gradient) == 0 && gradient == r.gradient, name + ": a workspace serves again");
         require(r.forward(other, y) == 0 && y == r.y, name + ": the output of another workspace");
 
-        // The operator is a forward, the gradient of the mean absolute difference, and a backward.
+        // The gradient is a forward, that of the mean absolute difference, and a backward.
         Exact<real> loss(1, NOT_WRITTEN);
-        require(gradient_operator(r, dy, loss, gradient).run(ESRNGradient) == 0, name + ": ESRNGradient");
+        require(r.loss_gradient(dy, false, loss, gradient) == 0, name + ": gradient");
         double sum = 0;
         for (size_t i = 0; i < y.size; i++) {
             const real difference = r.y.data[i] - dy.data[i];
@@ -327,7 +288,7 @@ void run_cases() {
         }
         require(std::fabs(loss.data[0] - sum / y.size) <= 1e-5 * sum / y.size, name + ": the loss");
         require(r.backward(other, r.gradient) == 0 && gradient == r.gradient, name + ": the gradient of the loss");
-        require(gradient_operator(r, dy, loss, gradient).run(ESRNSquaredGradient) == 0, name + ": ESRNSquaredGradient");
+        require(r.loss_gradient(dy, true, loss, gradient) == 0, name + ": squared gradient");
         sum = 0;
         for (size_t i = 0; i < y.size; i++) {
             const real difference = r.y.data[i] - dy.data[i];
@@ -343,8 +304,13 @@ void run_cases() {
     sizes_with_slack.clear();
     for (size_t count = 0; count < 70; count++) {
         Update u(count, Random{count});
-        require(u.make().run(ESRNUpdate) == 0, "ESRNUpdate");
-        for (int i = 6; i < 10; i++) require(all_finite(u.vectors[i]), "what is updated is finite");
+        const std::vector<Exact<real>> before = u.vectors;
+        require(u.run(count) == 0, "an update");
+        for (int i = 0; i < 4; i++) {
+            require(all_finite(u.vectors[i]), "what is updated is finite");
+            require(!count || !(u.vectors[i] == before[i]), "an update writes all four");
+        }
+        require(u.vectors[4] == before[4], "an update only reads the gradient");
     }
     printf("%d cases\n", index);
 }
@@ -368,13 +334,11 @@ void run_longer_vectors() {
     require(!memcmp(gradient.data, r.gradient.data, r.gradient.size * sizeof(real)), "its gradient");
     for (size_t i = r.gradient.size; i < longer; i++) require(gradient.data[i] == 0, "0 behind the network's own");
     Exact<real> loss(1, NOT_WRITTEN), same(r.gradient.size, NOT_WRITTEN);
-    require(gradient_operator(r, r.dy, loss, same).run(ESRNGradient) == 0, "ESRNGradient");
-    Operator o = gradient_operator(r, r.dy, loss, gradient);
-    o.tensors[0] = parameters.data, o.shapes[0][0] = longer;
-    o.tensors[1] = description.data, o.shapes[1][0] = integers;
-    require(o.run(ESRNGradient) == 0, "ESRNGradient of longer vectors");
+    require(r.loss_gradient(r.dy, false, loss, same) == 0, "the gradient of a loss");
+    require(esrn_gradient(description.data, integers, c.batch, c.height, c.width, parameters.data, longer, r.x.data,
+                          r.dy.data, false, loss.data, gradient.data) == 0, "that of a longer vector");
     require(!memcmp(gradient.data, same.data, same.size * sizeof(real)), "the same gradient");
-    for (size_t i = same.size; i < longer; i++) require(gradient.data[i] == 0, "0 behind the network's own (operator)");
+    for (size_t i = same.size; i < longer; i++) require(gradient.data[i] == 0, "0 behind the network's own (loss)");
 }
 
 void refuse(const std::string& what, int status) {
@@ -393,6 +357,8 @@ void refuse_description(const std::string& what, const std::vector<int32_t>& d, 
            esrn_forward(exact.data, integers, 2, 5, 6, nullptr, INT64_MAX, nullptr, nullptr, nullptr, INT64_MAX));
     refuse(what + " (backward)",
            esrn_backward(exact.data, integers, 2, 5, 6, nullptr, INT64_MAX, nullptr, nullptr, INT64_MAX, nullptr));
+    refuse(what + " (gradient)", esrn_gradient(exact.data, integers, 2, 5, 6, nullptr, INT64_MAX, nullptr, nullptr, 0,
+                                               nullptr, nullptr));
 }
 
 void run_illegal() {
@@ -446,6 +412,8 @@ void run_illegal() {
         refuse(what, esrn_sizes(good.data(), good.size(), batch, height, width, sizes, flops));
         refuse(what + " (infer)",
                esrn_infer(good.data(), good.size(), batch, height, width, nullptr, INT64_MAX, nullptr, nullptr));
+        refuse(what + " (gradient)", esrn_gradient(good.data(), good.size(), batch, height, width, nullptr, INT64_MAX,
+                                                   nullptr, nullptr, 1, nullptr, nullptr));
     }
 
     Run r(c, 1);
@@ -459,6 +427,9 @@ void run_illegal() {
                                                           nullptr, r.sizes.workspace, nullptr));
         refuse("a short vector (infer)",
                esrn_infer(good.data(), good.size(), 2, 5, 6, nullptr, capacity, nullptr, nullptr));
+        for (int squared : {0, 1})
+            refuse("a short vector (gradient)", esrn_gradient(good.data(), good.size(), 2, 5, 6, nullptr, capacity,
+                                                              nullptr, nullptr, squared, nullptr, nullptr));
     }
     for (int64_t room : {r.sizes.workspace - 1, (int64_t)0, (int64_t)-1}) {
         refuse("a short workspace (forward)", esrn_forward(good.data(), good.size(), 2, 5, 6, nullptr,
@@ -508,84 +479,13 @@ void run_crops() {
     refuse("crops of negative size", esrn_crops(nullptr, 1, -4, nullptr));
 }
 
-// Counts, dtypes and ranks of an operator's tensors, each wrong in its turn.
-void refuse_tensors(const std::string& name, Entry* entry, const std::function<Operator()>& make) {
-    for (Operator o = make(); !o.tensors.empty();) {
-        o.pop();
-        refuse(name + " with " + std::to_string(o.tensors.size()) + " tensors", o.run(entry));
-    }
-    Operator more = make();
-    more.add(nullptr, {1}, REAL);
-    refuse(name + " with a tensor too many", more.run(entry));
-    for (int t = 0; t < (int)make().tensors.size(); t++) {
-        const std::string which = name + ": tensor " + std::to_string(t) + " of ";
-        for (const char* dtype : {"float32", "float64", "float16", "int32", "int64", "uint8", "", "float"}) {
-            Operator o = make();
-            if (!strcmp(dtype, o.dtypes[t])) continue;
-            o.dtypes[t] = dtype;
-            refuse(which + dtype, o.run(entry));
-        }
-        Operator flat = make();
-        flat.shapes[t].pop_back(), flat.dims[t]--;
-        refuse(which + "a lower rank", flat.run(entry));
-        Operator deep = make();
-        deep.shapes[t].push_back(1), deep.dims[t]++;
-        refuse(which + "a higher rank", deep.run(entry));
-        for (int axis = 0; axis < make().dims[t]; axis++)
-            for (int64_t size : {INT64_MIN, INT64_MIN / 2 + 2, (int64_t)-1, (int64_t)0}) {
-                Operator o = make();
-                o.shapes[t][axis] = size;
-                refuse(which + "size " + std::to_string(size), o.run(entry));
-            }
-    }
-}
-
-void refuse_sizes(const std::string& name, Entry* entry, const std::function<Operator()>& make,
-                  const std::vector<int>& tensors, int64_t step) {
-    for (int t : tensors)
-        for (int axis = 0; axis < make().dims[t]; axis++) {
-            Operator o = make();
-            o.shapes[t][axis] += step;
-            refuse(name + ": tensor " + std::to_string(t) + " larger by " + std::to_string(step), o.run(entry));
-        }
-}
-
-void run_illegal_operators() {
-    const Case c{network(3, 3, 4, NEAREST, {2}, {{SHRINK, 2, 4, 8}}, 3), 2, 5, 6};
-    Run r(c, 1);
-    Exact<real> loss(1, NOT_WRITTEN);
-    const auto make = [&] { return gradient_operator(r, r.dy, loss, r.gradient); };
-    require(make().run(ESRNGradient) == 0, "ESRNGradient");
-    const Exact<real> gradient = r.gradient, value = loss;
-    refuse_tensors("ESRNGradient", ESRNGradient, make);
-    refuse_tensors("ESRNSquaredGradient", ESRNSquaredGradient, make);
-    refuse_sizes("ESRNGradient", ESRNGradient, make, {0, 1, 2, 3, 4, 5}, -1);
-    refuse_sizes("ESRNGradient", ESRNGradient, make, {2, 3, 4, 5}, 1);  // a description may be longer
-    for (int64_t capacity : {r.sizes.parameters - 1, (int64_t)0, (int64_t)-1}) {
-        Operator o = make();
-        o.shapes[0][0] = o.shapes[5][0] = capacity;
-        refuse("ESRNGradient: vectors of " + std::to_string(capacity), o.run(ESRNGradient));
-    }
-    // Sizes are 64 bits wide, and not to be cut to those that the library counts with.
-    for (int64_t step : {(int64_t)1 << 32, -((int64_t)1 << 32), INT64_MIN}) {
-        refuse_sizes("ESRNGradient", ESRNGradient, make, {2, 3, 4, 5}, step);
-        for (int axis : {0, 2, 3}) {
-            Operator o = make();
-            o.shapes[2][axis] += step;
-            o.shapes[3][axis] = (uint64_t)o.shapes[2][axis] * (axis ? 2 : 1);
-            refuse("ESRNGradient: input and target larger by " + std::to_string(step), o.run(ESRNGradient));
-        }
-    }
-    require(gradient == r.gradient && value == loss, "what ESRNGradient refuses writes nothing");
-
+void run_illegal_updates() {
     Update u(9, Random{1});
-    const auto make_update = [&] { return u.make(); };
-    require(u.make().run(ESRNUpdate) == 0, "ESRNUpdate");
-    const std::vector<Exact<real>> kept(u.vectors.begin() + 6, u.vectors.end());
-    refuse_tensors("ESRNUpdate", ESRNUpdate, make_update);
-    for (int64_t step : {(int64_t)-1, (int64_t)1, (int64_t)1 << 32})
-        refuse_sizes("ESRNUpdate", ESRNUpdate, make_update, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, step);
-    for (int i = 0; i < 4; i++) require(kept[i] == u.vectors[6 + i], "what ESRNUpdate refuses writes nothing");
+    const std::vector<Exact<real>> before = u.vectors;
+    for (int64_t count : {(int64_t)-1, INT64_MIN}) refuse("an update of " + std::to_string(count), u.run(count));
+    for (int64_t given : {UPDATE_SETTINGS - 1, UPDATE_SETTINGS + 1, 0, -1})
+        refuse("an update with " + std::to_string(given) + " settings", u.run(9, given));
+    for (int i = 0; i < 5; i++) require(before[i] == u.vectors[i], "an update that is refused writes nothing");
 }
 
 // Numbers of a description or a batch's sizes made extreme, or others; what is read then is run in memory that is not
@@ -664,8 +564,8 @@ void run_threads() {
                     require(r.infer(z) == 0 && z == r.y, "the inference beside another thread");
                     require(r.backward(w, gradient) == 0 && gradient == r.gradient,
                             "the backward beside another thread");
-                    require(gradient_operator(r, r.dy, loss, gradient).run(ESRNGradient) == 0 && all_finite(gradient),
-                            "the operator beside another thread");
+                    require(r.loss_gradient(r.dy, false, loss, gradient) == 0 && all_finite(gradient),
+                            "the gradient of a loss beside another thread");
                     require(esrn_infer(r.description.data, 3, 1, 1, 1, nullptr, 0, nullptr, nullptr) != 0,
                             "an error beside another thread");
                     require(last_error().find("description") != std::string::npos, "its message");
@@ -676,7 +576,7 @@ void run_threads() {
     }
 }
 
-// The process ends while other threads compute, as those of MindSpore may: what they use must outlive main.
+// The process ends while other threads compute, as a user's may: what they use must outlive main.
 void run_exit() {
     const auto list = cases();
     std::atomic<int>& running = *new std::atomic<int>(0);
@@ -719,7 +619,7 @@ int main(int count, char** arguments) {
     const std::string mode = count > 1 ? arguments[1] : "all";
     require(esrn_real_bytes() == sizeof(real), "one precision in all files");
     if (mode == "all" || mode == "cases") run_cases(), run_longer_vectors(), run_crops();
-    if (mode == "all" || mode == "illegal") run_illegal(), run_illegal_operators();
+    if (mode == "all" || mode == "illegal") run_illegal(), run_illegal_updates();
     if (mode == "all" || mode == "fuzz") run_fuzz();
     if (mode == "all" || mode == "threads") run_threads();
     printf("%s: done with %s\n", esrn_instruction_set(), mode.c_str());

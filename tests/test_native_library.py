@@ -1,7 +1,10 @@
 """The native library computes what the plain MindSpore network computes, in any thread, and refuses the rest."""
 
 import ctypes
+import os
 import shutil
+import subprocess
+import sys
 import threading
 
 import mindspore as ms
@@ -189,8 +192,7 @@ def test_the_gradient_behind_a_networks_own_parameters_is_zero(library):
 def test_a_description_may_be_longer_than_its_network(library):
     problem = Problem(SPEC, (2, 5, 8), seed=0)
     y, gradient = problem.native(library)
-    problem.description = describe(SPEC, HEADER + 4 * 17)
-    assert problem.description.size == HEADER + 4 * 17
+    problem.description = np.concatenate((describe(SPEC), np.zeros(56, np.int32)))
     assert library.sizes(problem.description, 2, 5, 8) == library.sizes(describe(SPEC), 2, 5, 8)
     longer_y, longer = problem.native(library)
     np.testing.assert_array_equal(longer_y, y)
@@ -510,3 +512,30 @@ def test_a_file_that_is_missing_or_no_library_is_unavailable(tmp_path):
 def test_an_instruction_set_that_this_cpu_cannot_run_is_unavailable():
     with pytest.raises(NativeUnavailable, match="cannot run the build 'sse9'"):
         load_library("sse9")
+
+
+def test_too_little_memory_is_no_fault_of_the_network(library):
+    """In a process of its own, whose memory is bounded: it goes on once it asks for less."""
+    code = """
+import resource
+import numpy as np
+from esr_ray.native.describe import describe
+from esr_ray.native.library import load_library
+from esr_ray.space.spec import NetworkSpec
+library, description = load_library(), describe(NetworkSpec(("S_2_4_8",), 8, 2, "nearest"))
+parameters = np.zeros(library.sizes(description, 1, 4, 4).params, np.float32)
+def gradient(side):
+    x = np.zeros((1, 3, side, side), np.float32)
+    return library.gradient(description, parameters, x, np.zeros((1, 3, 2 * side, 2 * side), np.float32))
+small = gradient(8)[0]
+now = 4096 * int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (now + (1 << 27), -1))
+try:
+    gradient(1200)
+except MemoryError as error:
+    print(error)
+print(gradient(8)[0] == small)
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False, capture_output=True, text=True)
+    assert done.stdout == "native network: there is not enough memory\nTrue\n", done.stderr

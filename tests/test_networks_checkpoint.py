@@ -91,8 +91,10 @@ def test_names_that_are_none(tmp_path):
         esr_ray.load("nowhere")
 
 
-def test_reading_it_imports_no_mindspore(tmp_path, trained):
-    path = written(tmp_path / "net.safetensors", trained)
+@pytest.mark.parametrize("suffix", [".ckpt", PLAIN])
+def test_reading_it_imports_no_mindspore(tmp_path, trained, suffix):
+    path = tmp_path / f"net{suffix}"
+    path.write_bytes(plain_bytes(*trained, False) if suffix == PLAIN else checkpoint_bytes(*trained))
     code = (
         f"import sys, esr_ray, numpy as np; network = esr_ray.load({str(path)!r});"
         "network.upscale(np.zeros((8, 8, 3), np.uint8)); sys.exit('mindspore' in sys.modules or 'ray' in sys.modules)"
@@ -148,6 +150,35 @@ def test_mindspore_reads_a_checkpoint_too(tmp_path, trained):
     read = ms.load_checkpoint(str(path))
     for name, value in trained[0].items():
         np.testing.assert_array_equal(read[name].asnumpy(), value)
+
+
+def test_a_checkpoint_is_to_the_byte_what_mindspore_writes(tmp_path, trained):
+    ours = checkpoint_bytes(*trained)
+    about = Checkpoint.FromString(ours).value[-1]
+    entries = [{"name": name, "data": ms.Tensor(value)} for name, value in trained[0].items()]
+    text = about.tensor.tensor_content.decode("utf-32-le")
+    ms.save_checkpoint(entries, str(tmp_path / "theirs.ckpt"), append_dict={about.tag: text})
+    assert ours == (tmp_path / "theirs.ckpt").read_bytes()
+
+
+@pytest.mark.parametrize("first", ["mindspore", "esr_ray"])
+def test_checkpoints_are_read_beside_mindspore_whichever_came_first(tmp_path, trained, first):
+    """Both know the same messages of protocol buffers, which may be told to its library twice."""
+    path = tmp_path / "net.ckpt"
+    path.write_bytes(checkpoint_bytes(*trained))
+    lines = [
+        f"from esr_ray.networks.checkpoint import load_checkpoint; a = load_checkpoint(Path({str(path)!r}))[0]",
+        f"import mindspore; b = mindspore.load_checkpoint({str(path)!r})",
+    ]
+    code = "\n".join(
+        [
+            "import sys; from pathlib import Path",
+            *(lines if first == "esr_ray" else lines[::-1]),
+            "sys.exit(not all((value == b[name].asnumpy()).all() for name, value in a.items()))",
+        ]
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("value", [np.float32(3), np.zeros((1,), np.float32), np.array([[True]])])

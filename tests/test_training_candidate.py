@@ -64,7 +64,7 @@ PAIRS = photographs(4)
 
 @pytest.fixture(scope="module")
 def trained() -> Trained:
-    return train_candidate(SPEC, config(), PAIRS[:3], PAIRS[3:], seed=1)
+    return train_candidate(SPEC, config(), PAIRS[:3], PAIRS[3:], 1, PlainNetwork)
 
 
 def test_result_says_what_the_network_and_the_pictures_say(trained: Trained) -> None:
@@ -77,7 +77,7 @@ def test_result_says_what_the_network_and_the_pictures_say(trained: Trained) -> 
 
 
 def test_the_same_network_and_seed_have_the_same_fitness(trained: Trained) -> None:
-    again = train_candidate(SPEC, config(), PAIRS[:3], PAIRS[3:], seed=1)
+    again = train_candidate(SPEC, config(), PAIRS[:3], PAIRS[3:], 1, PlainNetwork)
     assert again.quality == trained.quality
     assert again.curve == trained.curve
 
@@ -102,7 +102,7 @@ def test_a_bad_checkpoint_is_named(content: bytes | None, trained: Trained, tmp_
 
 def test_divergence_is_told_with_its_step() -> None:
     with pytest.raises(Diverged, match="steps"):
-        train_candidate(SPEC, config(learning_rate=1e30), PAIRS[:3], PAIRS[3:], seed=1)
+        train_candidate(SPEC, config(learning_rate=1e30), PAIRS[:3], PAIRS[3:], 1, PlainNetwork)
 
 
 def test_an_output_that_is_no_picture_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def test_an_output_that_is_no_picture_is_told(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("esr_ray.training.candidate.train", spoil)
     with pytest.raises(Diverged, match="the output is no picture"):
-        train_candidate(SPEC, config(), PAIRS[:3], PAIRS[3:], seed=1)
+        train_candidate(SPEC, config(), PAIRS[:3], PAIRS[3:], 1, PlainNetwork)
 
 
 class Fake:
@@ -161,7 +161,7 @@ def test_bicubic_is_measured_as_the_network_is() -> None:
 
 
 def test_full_training_and_its_report_are_of_one_network() -> None:
-    full = train_fully(SPEC, config(steps=5, average_weights=0.9), PAIRS[:3], seed=1)
+    full = train_fully(SPEC, config(steps=5, average_weights=0.9), PAIRS[:3], 1, PlainNetwork)
     report = reported(full.weights, PAIRS[3:])
     assert report.name == "test"
     assert len(report.pictures) == 1
@@ -182,7 +182,7 @@ def test_a_long_training_looks_at_its_loss_between_the_points_of_its_curve() -> 
 def test_pynative_mode_trains_to_the_same_result(trained: Trained) -> None:
     use_target("CPU", "pynative")
     try:
-        again = train_candidate(SPEC, config(), PAIRS[:3], PAIRS[3:], seed=1)
+        again = train_candidate(SPEC, config(), PAIRS[:3], PAIRS[3:], 1, PlainNetwork)
     finally:
         use_target("CPU", "graph")
     assert again.quality.psnr_y == pytest.approx(trained.quality.psnr_y, abs=0.01)

@@ -4,21 +4,18 @@ import logging
 
 import numpy as np
 import pytest
-from strategies import small_space
 from test_space_user_block import SIMPLE, write
 
 from esr_ray.config.load import check_config
 from esr_ray.config.schema import RuntimeConfig
 from esr_ray.errors import UserError
 from esr_ray.native.library import NativeUnavailable
+from esr_ray.networks.target import use_target
 from esr_ray.runtime.placement import decide_placement
-from esr_ray.space.genome import decode
-from esr_ray.space.sample import sample_genome
-from esr_ray.space.space import make_space
 from esr_ray.space.spec import NetworkSpec
 from esr_ray.space.user_block import load_user_block
 from esr_ray.training.kernels import choose_kernels
-from esr_ray.training.native import Capacity, NativeNetwork
+from esr_ray.training.native import NativeNetwork
 from esr_ray.training.plain import PlainNetwork
 
 SPEC = NetworkSpec(("C_1_4_4", "G_2_4_8"), 8, 2, "nearest")
@@ -44,6 +41,20 @@ def no_library(monkeypatch):
     monkeypatch.setattr("esr_ray.native.choice.load_library", unavailable)
 
 
+@pytest.fixture(autouse=True)
+def set_up(monkeypatch):
+    """How MindSpore was set up, (target, mode) each time; on CPUs it is."""
+    found = []
+
+    def noted(target, mode):
+        found.append((target, mode))
+        if target == "CPU":
+            use_target(target, mode)
+
+    monkeypatch.setattr("esr_ray.training.kernels.use_target", noted)
+    return found
+
+
 def make_network(kernels, spec=SPEC):
     return kernels.make(spec, config().fast_training, seed=1)
 
@@ -53,20 +64,23 @@ def make_network(kernels, spec=SPEC):
 
 @pytest.mark.usefixtures("no_library")
 @pytest.mark.parametrize("target", ["CPU", "Ascend"])
-def test_plain_kernels_are_had_where_they_are_asked_for(target):
+def test_plain_kernels_are_had_where_they_are_asked_for(target, set_up):
     kernels = choose_kernels(config("plain"), target)
+    # At once: where there is no Ascend, this says so.
+    assert set_up == [(target, "graph")]
     assert (kernels.name, kernels.reason) == ("plain", "plain kernels, as runtime.kernels says")
     assert isinstance(make_network(kernels), PlainNetwork)
 
 
 @pytest.mark.parametrize("wanted", ["auto", "native"])
-def test_native_kernels_are_had_where_there_is_a_library(library, wanted):
+def test_native_kernels_are_had_where_there_is_a_library_and_need_no_mindspore(library, wanted, set_up):
     kernels = choose_kernels(config(wanted), "CPU")
     assert kernels.name == f"native {library.instruction_set}"
     assert kernels.reason == f"native kernels ({library.instruction_set})"
     network = make_network(kernels)
     assert isinstance(network, NativeNetwork)
     assert network.kernels == kernels.name
+    assert set_up == []
 
 
 def test_plain_kernels_are_had_where_they_are_asked_for_though_there_is_a_library(library):
@@ -74,9 +88,8 @@ def test_plain_kernels_are_had_where_they_are_asked_for_though_there_is_a_librar
 
 
 @pytest.mark.usefixtures("no_library")
-@pytest.mark.parametrize("for_search", [False, True])
-def test_without_a_library_auto_is_plain_and_says_why(for_search):
-    kernels = choose_kernels(config("auto"), "CPU", for_search)
+def test_without_a_library_auto_is_plain_and_says_why():
+    kernels = choose_kernels(config("auto"), "CPU")
     assert kernels.name == "plain"
     assert kernels.reason.startswith("plain kernels, many times slower: libesrn_best.so was not built.")
     assert isinstance(make_network(kernels), PlainNetwork)
@@ -93,7 +106,7 @@ def test_without_a_library_native_is_an_error_that_says_what_to_do():
 
 
 def test_on_ascend_auto_is_plain():
-    kernels = choose_kernels(config("auto"), "Ascend", for_search=True)
+    kernels = choose_kernels(config("auto"), "Ascend")
     assert (kernels.name, kernels.reason) == ("plain", "plain kernels: Ascend has MindSpore's own")
     assert isinstance(make_network(kernels), PlainNetwork)
 
@@ -132,9 +145,9 @@ def of(*arch):
 
 
 @pytest.mark.usefixtures("users_block")
-def test_networks_with_a_users_block_are_plain_and_the_others_native(library, caplog):
+def test_networks_with_a_users_block_are_plain_and_the_others_native(library, caplog, set_up):
     caplog.set_level(logging.INFO, "esr_ray")
-    kernels = choose_kernels(config("native"), "CPU", for_search=True)
+    kernels = choose_kernels(config("native"), "CPU")
     networks = [make_network(kernels, of(*arch)) for arch in (("S_1_4_8",), ("S_1_4_8", "R_1_4_8"), ("G_2_4_8",))]
     assert [type(network) for network in networks] == [NativeNetwork, PlainNetwork, NativeNetwork]
     (message,) = caplog.messages
@@ -143,12 +156,13 @@ def test_networks_with_a_users_block_are_plain_and_the_others_native(library, ca
     assert caplog.records[0].levelno == logging.WARNING
     make_network(kernels, of("R_1_4_8", "S_2_4_8"))
     assert len(caplog.messages) == 1
+    assert set_up == [("CPU", "graph")]
 
 
 @pytest.mark.usefixtures("users_block")
 def test_a_users_block_type_is_warned_of_once_whatever_its_sizes(library, caplog):
     """A search meets the type with every number of channels."""
-    kernels = choose_kernels(config("native"), "CPU", for_search=True)
+    kernels = choose_kernels(config("native"), "CPU")
     for name in ("R_1_4_8", "R_1_8_8", "R_1_4_16"):
         make_network(kernels, of(name))
     assert len(caplog.messages) == 1
@@ -157,7 +171,7 @@ def test_a_users_block_type_is_warned_of_once_whatever_its_sizes(library, caplog
 @pytest.mark.usefixtures("users_block")
 def test_a_network_with_a_users_block_trains(library):
     """As `choose_kernels` gives it, between two native ones."""
-    kernels = choose_kernels(config(), "CPU", for_search=True)
+    kernels = choose_kernels(config(), "CPU")
     lr = np.random.default_rng(0).random((2, 3, 6, 8)).astype(np.float32)
     # Not what the skip makes of it, which is what a network begins as.
     hr = 1 - lr.repeat(2, axis=2).repeat(2, axis=3)
@@ -166,82 +180,3 @@ def test_a_network_with_a_users_block_trains(library):
         before = network.parameters()
         assert np.isfinite(float(network.step(lr, hr)))
         assert any((value != before[name]).any() for name, value in network.parameters().items())
-    assert kernels.make.native.graphs_made == 1
-
-
-# ----------------------------------------------------------------------------------------- room for a search's networks
-
-
-def room(config):
-    return choose_kernels(config, "CPU", for_search=True).make.native.capacity
-
-
-def needs(space, arch):
-    return Capacity(space.cost(arch).params, len(arch))
-
-
-def sampled(space, count=50):
-    rng = np.random.default_rng(0)
-    return [decode(sample_genome(space, rng)) for _ in range(count)]
-
-
-SMALL = {
-    "node_num": 6,
-    "min_active": 3,
-    "base_channels": 8,
-    "conv_num": [1, 2],
-    "growth_rate": [4, 8],
-    "block_types": ["S", "C"],
-}
-NARROW = {"min_params": 980_000, "max_params": 1_020_000}
-
-
-@pytest.mark.parametrize(
-    ("scale", "keys"),
-    [
-        (2, {**SMALL, "max_params": 9000}),
-        (2, NARROW),
-        (3, NARROW),
-        (4, NARROW),
-        (4, {"min_params": 580_000, "max_params": 600_000}),
-        # The upsampler, which the reference does not count, is a large part of a small network.
-        (3, {**SMALL, "min_params": 6000, "max_params": 8000}),
-    ],
-)
-@pytest.mark.parametrize("counting", ["exact", "reference"])
-def test_a_searchs_graph_has_room_for_every_network_within_the_budget(library, scale, keys, counting):
-    given = config(scale=scale, **keys, budget_counting=counting)
-    space = make_space(given.space, scale)
-    capacity = room(given)
-    assert capacity.blocks == space.node_num
-    # No more than is needed: vectors of this length are updated in each step.
-    assert capacity.params <= 1.4 * keys["max_params"]
-    archs = sampled(space)
-    assert [arch for arch in archs if not capacity.holds(needs(space, arch))] == []
-
-
-def test_the_room_of_an_exact_budget_is_the_budget(library):
-    assert room(config(max_params=12_345, node_num=7, min_active=1)) == Capacity(12_345, 7)
-
-
-def test_without_a_budget_the_graph_grows_with_what_comes(library):
-    given = config(**SMALL)
-    kernels = choose_kernels(given, "CPU", for_search=True)
-    networks = kernels.make.native
-    assert networks.capacity == Capacity(0, 6)
-    space = small_space()
-    lr = np.zeros((1, 3, 4, 4), np.float32)
-    for arch in sampled(space, 30):
-        network = make_network(kernels, NetworkSpec(arch, 8, 2, "nearest"))
-        network.step(lr, np.zeros((1, 3, 8, 8), np.float32))
-        assert networks.capacity.holds(needs(space, arch))
-    # The largest has about three times the parameters of the smallest, and each new graph is a quarter larger.
-    assert networks.graphs_made <= 6
-
-
-def test_outside_a_search_the_graph_is_as_large_as_its_network(library):
-    kernels = choose_kernels(config(max_params=12_345), "CPU")
-    network = make_network(kernels)
-    network.step(np.zeros((1, 3, 4, 4), np.float32), np.zeros((1, 3, 8, 8), np.float32))
-    params = sum(value.size for value in network.parameters().values())
-    assert kernels.make.native.capacity == Capacity(params, 2)

@@ -21,7 +21,6 @@ from esr_ray.inference.predictor import choose_predictor
 from esr_ray.inference.report import evaluate_baseline, evaluate_network
 from esr_ray.inference.result import Evaluated, InferenceCost
 from esr_ray.networks.checkpoint import load_checkpoint
-from esr_ray.networks.target import use_target
 from esr_ray.tasks.make import make_task, task_of
 from esr_ray.tasks.pictures import default_cache_dir
 from esr_ray.tasks.task import Task
@@ -86,8 +85,7 @@ def evaluate_networks(
     results = [evaluate_baseline(task, pictures, keeper(one.name), one) for one in task.baselines]
     if not sources:
         return Evaluation(task, tuple(results))
-    use_target(device, config.runtime.mode)
-    make = choose_predictor(kernels, device)
+    make = choose_predictor(kernels, device, config.runtime.mode)
     for source, cost in zip(sources, costs, strict=True):
         say(f"{source.name}: {make.reason}")
         network = load_network(source.path, make, self_ensemble)

@@ -126,11 +126,4 @@ def load(network: str | Path, kernels: str = "auto") -> Network:
         if kernels != "auto":
             raise UserError(f"{source.path}: is run by onnxruntime, not by {kernels} kernels; leave that out")
         return Network(source.name, load_onnx(source.path))
-    make = choose_predictor(kernels, "CPU")
-    if make.library is None:
-        # MindSpore's operators would be many times slower in its other mode.
-        from esr_ray.networks.target import use_target
-
-        use_target("CPU", "graph")
-    loaded = load_network(source.path, make)
-    return Network(source.name, loaded)
+    return Network(source.name, load_network(source.path, choose_predictor(kernels, "CPU")))

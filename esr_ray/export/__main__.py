@@ -85,7 +85,8 @@ def _export(options: argparse.Namespace) -> int:
         if path.suffix != endings[name]:
             raise UserError(f"--{name} {path}: give a name that ends in {endings[name]}")
         prepare_file(path)
-    use_target("CPU", "graph")
+    if "mindir" in places:
+        use_target("CPU", "graph")
     parameters, spec = load_checkpoint(source.path)
     network = ready_network(parameters, spec, choose_predictor("auto", "CPU"), str(source.path))
     if options.rgb and spec.in_channels != 1:

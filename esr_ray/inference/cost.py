@@ -18,7 +18,7 @@ from esr_ray.inference.find import Source
 from esr_ray.inference.load import load_network
 from esr_ray.inference.predictor import choose_predictor
 from esr_ray.inference.result import InferenceCost
-from esr_ray.networks.target import memory_use, use_target
+from esr_ray.networks.target import memory_use
 from esr_ray.space.counts import OUTPUT_PIXELS
 
 OUTPUT = (720, 1280)
@@ -43,9 +43,10 @@ def inference_cost(source: Source, config: Config, target: str, self_ensemble: b
 
 
 def _measure(source: Source, config: Config, target: str, self_ensemble: bool) -> InferenceCost:
-    use_target(target, config.runtime.mode)
     source.load_files()
-    make = choose_predictor(config.runtime.kernels, target)
+    make = choose_predictor(config.runtime.kernels, target, config.runtime.mode)
+    # Once before: what it makes the process import is not the network's.
+    load_network(source.path, make, self_ensemble)
     before, _ = memory_use(target)
     loaded = load_network(source.path, make, self_ensemble)
     height, width = (-(-size // loaded.spec.scale) for size in OUTPUT)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +12,7 @@ from esr_ray.native.choice import choose_library
 from esr_ray.native.describe import describe, unsupported
 from esr_ray.native.library import Library
 from esr_ray.networks.parameters import check_parameters, flatten, parameter_shapes
+from esr_ray.networks.target import use_target
 from esr_ray.space.spec import NetworkSpec
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class NativePredictor:
         """Raises ValueError where the parameters are not those of the network."""
         shapes = parameter_shapes(spec)
         check_parameters(parameters, shapes)
-        self.kernels = f"native {library.instruction_set}"
+        self.kernels = library.kernels
         self._library = library
         self._description = describe(spec)
         self._flat = flatten({name: parameters[name] for name in shapes})
@@ -82,24 +82,34 @@ class PlainPredictor:
         return np.asarray(self._network(ms.Tensor(lr)).asnumpy())
 
 
-@dataclass(frozen=True)
 class PredictorMaker:
-    """What computes networks in this process, and why in one line; call it with a network and its parameters."""
+    """What computes networks in this process; call it with a network and its parameters.
 
-    library: Library | None
-    reason: str
+    `library` is None where all are plain; `reason` says why in one line. MindSpore is set up for the first plain one.
+    """
+
+    def __init__(self, library: Library | None, reason: str, target: str, mode: str) -> None:
+        self.library, self.reason = library, reason
+        self._target, self._mode = target, mode
+        self._set_up = False
 
     def __call__(self, spec: NetworkSpec, parameters: Mapping[str, np.ndarray]) -> Predictor:
-        """Raises UserError for a block that cannot be built, ValueError where the parameters are not the network's."""
-        if self.library is None:
-            return PlainPredictor(spec, parameters)
-        reason = unsupported(spec)
-        if reason is None:
-            return NativePredictor(self.library, spec, parameters)
-        log.warning("plain kernels for this network: %s", reason)
+        """Raises UserError for a block that cannot be built, or where MindSpore has not the target, ValueError where
+        the parameters are not the network's."""
+        if self.library is not None:
+            reason = unsupported(spec)
+            if reason is None:
+                return NativePredictor(self.library, spec, parameters)
+            log.warning("plain kernels for this network: %s", reason)
+        if not self._set_up:
+            use_target(self._target, self._mode)
+            self._set_up = True
         return PlainPredictor(spec, parameters)
 
 
-def choose_predictor(kernels: str, target: str) -> PredictorMaker:
-    """`kernels` is auto, native or plain, `target` CPU or Ascend. Raises UserError as `choose_library` does."""
-    return PredictorMaker(*choose_library(kernels, target))
+def choose_predictor(kernels: str, target: str, mode: str = "graph") -> PredictorMaker:
+    """`kernels` is auto, native or plain, `target` CPU or Ascend, `mode` graph or pynative: how MindSpore runs it.
+
+    Raises UserError as `choose_library` does.
+    """
+    return PredictorMaker(*choose_library(kernels, target), target, mode)

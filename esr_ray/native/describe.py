@@ -19,16 +19,8 @@ def unsupported(spec: NetworkSpec) -> str | None:
     return f"{users[0]} is a block type of a user's file" if users else None
 
 
-def description_length(blocks: int) -> int:
-    """Integers of the description of a network of so many blocks."""
-    return HEADER + 4 * blocks
-
-
-def describe(spec: NetworkSpec, length: int | None = None) -> np.ndarray:
-    """(length,) int32, filled up with zeros; without `length` as long as it must be.
-
-    Raises ValueError where the library does not know a block's type, or the network is longer than `length`.
-    """
+def describe(spec: NetworkSpec) -> np.ndarray:
+    """(HEADER + 4 · blocks,) int32. Raises ValueError where the library does not know a block's type."""
     reason = unsupported(spec)
     if reason is not None:
         raise ValueError(reason)
@@ -40,6 +32,4 @@ def describe(spec: NetworkSpec, length: int | None = None) -> np.ndarray:
     for name in spec.arch:
         block = parse_block(name)
         values += [_TYPES.index(block.letter), block.convs, block.growth, block.out]
-    if length is not None and len(values) > length:
-        raise ValueError(f"a network of {len(spec.arch)} blocks needs {len(values)} integers, not {length}")
-    return np.array(values + [0] * ((length or 0) - len(values)), np.int32)
+    return np.array(values, np.int32)

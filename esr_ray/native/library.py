@@ -18,6 +18,8 @@ FOLDER = Path(__file__).parent
 VARIABLE = "ESR_RAY_INSTRUCTION_SET"
 """Environment variable that chooses a build by name, instead of the best one that the CPU has."""
 
+_NO_MEMORY = 2
+"""Status of a call that wanted more memory than there is."""
 _LINUX_NAMES = {"bmi": "bmi1"}
 """CPU features that Linux calls otherwise than compilers do."""
 
@@ -54,7 +56,11 @@ class _Ends:
 
 
 class Library:
-    """One loaded build. All functions are safe in any thread."""
+    """One loaded build. All functions are safe in any thread.
+
+    Those that compute raise NativeError where the library refuses what it is given, MemoryError where it gets no
+    memory.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises NativeUnavailable where the file is missing or does not load."""
@@ -68,6 +74,7 @@ class Library:
         except (OSError, AttributeError) as error:
             raise NativeUnavailable(f"{path.name} does not load: {error}") from None
         self.path = path
+        self.kernels = f"native {self.instruction_set}"
 
     def sizes(self, description: np.ndarray, batch: int, height: int, width: int) -> Sizes:
         """What training the network on (batch, C, height, width) needs. Raises NativeError where it is illegal."""
@@ -98,10 +105,7 @@ class Library:
         """Gradient of the parameters (as long as they) from that of the output."""
         sizes = self._checked(description, parameters, x)
         self._array(workspace)
-        self._array(dy)
-        expected = (x.shape[0], sizes.out_channels, *(sizes.scale * side for side in x.shape[2:]))
-        if dy.shape != expected:
-            raise NativeError(f"the gradient of the output has shape {dy.shape}, not {expected}")
+        self._output(sizes, x, dy, "the gradient of the output")
         gradient = np.empty_like(parameters)
         self._call(
             "esrn_backward",
@@ -112,6 +116,45 @@ class Library:
             _pointer(gradient),
         )
         return gradient
+
+    def gradient(
+        self,
+        description: np.ndarray,
+        parameters: np.ndarray,
+        x: np.ndarray,
+        target: np.ndarray,
+        squared: bool = False,
+    ) -> tuple[np.floating, np.ndarray]:
+        """Mean absolute (or `squared`) difference of the output and `target`; its gradient, as long as parameters."""
+        ends = self._checked(description, parameters, x)
+        self._output(ends, x, target, "the target")
+        loss, gradient = np.empty(1, self.real), np.empty_like(parameters)
+        self._call(
+            "esrn_gradient",
+            *_shape(description, x.shape[0], *x.shape[2:]),
+            *_sized(parameters),
+            _pointer(x),
+            _pointer(target),
+            ctypes.c_int(squared),
+            _pointer(loss),
+            _pointer(gradient),
+        )
+        return loss[0], gradient
+
+    def update(self, state: Sequence[np.ndarray], gradient: np.ndarray, settings: np.ndarray) -> None:
+        """One step of clipped Adam, and of averaging, in place.
+
+        `state` is weights, first and second moments, and averaged weights, all as long as `gradient`, and none in
+        memory of another; `settings` is what `UpdateSettings` (`src/training.h`) has.
+        """
+        for vector in (*state, gradient, settings):
+            self._array(vector)
+        if len(state) != 4 or not all(one.flags.writeable for one in state):
+            raise NativeError("the update needs four vectors that it may write")
+        if any(one.shape != (gradient.size,) for one in (*state, gradient)):
+            raise NativeError(f"the vectors of an update differ in length: {[one.shape for one in (*state, gradient)]}")
+        count = ctypes.c_int64(gradient.size)
+        self._call("esrn_update", count, *(_pointer(one) for one in (*state, gradient)), *_sized(settings))
 
     def infer(self, description: np.ndarray, parameters: np.ndarray, x: np.ndarray) -> np.ndarray:
         """The output alone, in memory of the library's own."""
@@ -151,12 +194,22 @@ class Library:
             raise NativeError(f"{parameters.size} parameters are given, and {sizes.params} needed")
         return sizes
 
+    def _output(self, ends: _Ends, x: np.ndarray, given: np.ndarray, what: str) -> None:
+        """Raises NativeError where what is given has not the shape of the output for `x`."""
+        self._array(given)
+        expected = (x.shape[0], ends.out_channels, *(ends.scale * side for side in x.shape[2:]))
+        if given.shape != expected:
+            raise NativeError(f"{what} has shape {given.shape}, not {expected}")
+
     def _array(self, array: np.ndarray) -> None:
         if array.dtype != self.real or not array.flags.c_contiguous:
             raise NativeError(f"an array is {array.dtype}; {self.real} in C order is needed")
 
     def _call(self, name: str, *arguments: object) -> None:
-        if getattr(self._functions, name)(*arguments) != 0:
+        status = getattr(self._functions, name)(*arguments)
+        if status == _NO_MEMORY:
+            raise MemoryError(self.error())
+        if status != 0:
             raise NativeError(self.error())
 
     def error(self) -> str:

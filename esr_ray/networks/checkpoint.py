@@ -12,9 +12,12 @@ counts as one without.)
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
+import sys
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,20 +42,49 @@ _KINDS = {
     **{f"{sign}Int{bits}": np.dtype(f"{sign}int{bits}".lower()) for sign in ("", "U") for bits in (8, 16, 32, 64)},
 }
 """Numbers by the name that MindSpore's checkpoints have for them."""
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+_UTF_32 = "utf-32-le"
+"""What NumPy makes of a text, and MindSpore writes."""
 Weights = dict[str, np.ndarray]
 
 
 def checkpoint_bytes(parameters: dict[str, np.ndarray], spec: NetworkSpec) -> bytes:
     """The content of a `.ckpt` file that `mindspore.load_checkpoint` reads."""
-    import mindspore as ms
+    about = _sealed(parameters, {_SPEC_KEY: spec.to_json()})
+    content = _messages().Checkpoint()
+    for name, value in parameters.items():
+        _add(content, name, _NAMES[value.dtype], value.shape, value.tobytes())
+    for name, text in about.items():
+        _add(content, name, _TEXT, (0,), text.encode(_UTF_32))
+    whole: bytes = content.SerializeToString()
+    return whole
 
-    tensors = {name: ms.Tensor(value) for name, value in parameters.items()}
-    about = _sealed({name: tensor.asnumpy() for name, tensor in tensors.items()}, {_SPEC_KEY: spec.to_json()})
-    entries = [{"name": name, "data": tensor} for name, tensor in tensors.items()]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.ckpt"
-        ms.save_checkpoint(entries, str(path), append_dict=about)
-        return path.read_bytes()
+
+def _add(content: Any, name: str, kind: str, shape: tuple[int, ...], data: bytes) -> None:
+    entry = content.value.add()
+    entry.tag = name
+    entry.tensor.tensor_type = kind
+    entry.tensor.dims.extend(shape)
+    entry.tensor.tensor_content = data
+
+
+@cache
+def _messages() -> Any:
+    """MindSpore's own description of its checkpoints. MindSpore itself is not imported: that takes a second."""
+    if "mindspore" in sys.modules:
+        from mindspore.train import checkpoint_pb2
+
+        return checkpoint_pb2
+    package = importlib.util.find_spec("mindspore")
+    if package is None or not package.submodule_search_locations:
+        raise ImportError("MindSpore is not installed")
+    path = Path(package.submodule_search_locations[0]) / "train" / "checkpoint_pb2.py"
+    found = importlib.util.spec_from_file_location("esr_ray.networks._checkpoint_pb2", path)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
 
 
 def checkpoint_from_bytes(content: bytes) -> tuple[dict[str, np.ndarray], NetworkSpec]:
@@ -152,10 +184,7 @@ def _read_plain(path: Path) -> tuple[Weights, dict[str, str]]:
 
 def _read_mindspore(path: Path) -> tuple[Weights, dict[str, str]]:
     """`mindspore.load_checkpoint` takes as much memory as the shapes ask for, whatever bytes there are."""
-    # Imported late: it takes seconds, and a wrong path should be told at once.
-    from mindspore.train.checkpoint_pb2 import Checkpoint
-
-    content = Checkpoint.FromString(path.read_bytes())
+    content = _messages().Checkpoint.FromString(path.read_bytes())
     parts: dict[str, list[bytes]] = {}
     tensors = {}
     for entry in content.value:
@@ -167,7 +196,7 @@ def _read_mindspore(path: Path) -> tuple[Weights, dict[str, str]]:
     for name, tensor in tensors.items():
         whole = b"".join(parts[name])
         if tensor.tensor_type == _TEXT:
-            about[name] = whole.decode("utf-32").rstrip("\0")
+            about[name] = whole.decode(_UTF_32).rstrip("\0")
         else:
             shape = () if list(tensor.dims) == [0] else tuple(tensor.dims)
             if min(shape, default=0) < 0:

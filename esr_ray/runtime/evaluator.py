@@ -14,7 +14,7 @@ import ray
 
 from esr_ray.config.schema import wants_device_cost
 from esr_ray.errors import DiskFull, NodeTrouble, UserError
-from esr_ray.networks.target import begin_peak, device_name, memory_use, use_target
+from esr_ray.networks.target import begin_peak, device_name, memory_use
 from esr_ray.runtime.node import this_node
 from esr_ray.runtime.node_pictures import open_here
 from esr_ray.runtime.pinning import pin_to_free_core
@@ -55,15 +55,14 @@ class Evaluator:
     def __init__(self, setup: WorkerSetup) -> None:
         began = time.perf_counter()
         self.setup = setup
-        # Before MindSpore is imported: it starts its threads then.
+        # Before MindSpore is imported, if it has to be: it starts its threads then.
         core = pin_to_free_core() if setup.target == "CPU" else None
         self.device = device_name(setup.target, core)
-        use_target(setup.target, setup.config.runtime.mode)
         load_files(setup.files)
         self.pictures = open_here(setup)
         from esr_ray.training.kernels import choose_kernels
 
-        self.kernels = choose_kernels(setup.config, setup.target, for_search=True)
+        self.kernels = choose_kernels(setup.config, setup.target)
         # Reported with the first candidate: nobody else pays for it.
         self._start_s = time.perf_counter() - began
 
@@ -108,7 +107,6 @@ class Evaluator:
             if isinstance(error, OSError) or not self._trains():
                 raise NodeTrouble(reason) from None
         if trained is None or trained.kernels == "plain":
-            # Not after a native network: the next one needs the graph that this would delete.
             release_memory()
         return Reply(trained, reason, private_mb())
 

@@ -10,7 +10,6 @@ from esr_ray.inference.load import ready_network
 from esr_ray.inference.predictor import choose_predictor
 from esr_ray.inference.report import evaluate_baseline, evaluate_network
 from esr_ray.inference.result import Evaluated
-from esr_ray.networks.target import use_target
 from esr_ray.runtime.node_pictures import open_here
 from esr_ray.runtime.placement import Placement, ray_options
 from esr_ray.runtime.setup import WorkerSetup, worker_environment
@@ -44,10 +43,9 @@ def _most_cpus() -> int:
 
 def _report(setup: WorkerSetup, threads: int, weights: bytes) -> tuple[Evaluated, Evaluated]:
     if setup.target == "CPU":
-        # Before MindSpore is imported: it starts its threads then.
+        # Before MindSpore is imported, if it has to be: it starts its threads then.
         allowed = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, set(allowed[:threads]))
-    use_target(setup.target, setup.config.runtime.mode)
     load_files(setup.files)
     from esr_ray.networks.checkpoint import checkpoint_from_bytes
 
@@ -55,6 +53,6 @@ def _report(setup: WorkerSetup, threads: int, weights: bytes) -> tuple[Evaluated
     sets = [("test", open_here(setup).test)]
     if "benchmarks" in config.pipeline:
         sets += open_benchmarks(setup.pictures)
-    make = choose_predictor(config.runtime.kernels, setup.target)
+    make = choose_predictor(config.runtime.kernels, setup.target, config.runtime.mode)
     network = ready_network(*checkpoint_from_bytes(weights), make, "the trained network")
     return evaluate_network("network", network, sets), evaluate_baseline(network.task, sets)

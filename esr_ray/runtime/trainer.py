@@ -1,4 +1,4 @@
-"""The actors of a full training: one trainer a device, and the scheduler that brings them together."""
+"""The actors of a full training: one trainer a device, and the scheduler that brings plain ones together."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 import ray
 
 from esr_ray.data.crops import Share
+from esr_ray.native.choice import choose_library
+from esr_ray.native.describe import unsupported
 from esr_ray.networks.target import Member, device_name, join_group, physical_ids, use_target
 from esr_ray.runtime.node import this_node
 from esr_ray.runtime.node_pictures import open_here
@@ -19,6 +21,7 @@ from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.tasks.make import network_spec
 from esr_ray.tasks.user_files import load_files
 from esr_ray.training.result import FullyTrained
+from esr_ray.training.ring import Address, Ring
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Trainer:
 
     def __init__(self, setup: WorkerSetup) -> None:
         self.setup = setup
-        # Before MindSpore is imported: it starts its threads then.
+        # Before MindSpore is imported, if it has to be: it starts its threads then.
         core = pin_to_free_core() if setup.target == "CPU" else None
         npus = physical_ids() if setup.target == "Ascend" else ()
         address = ray.util.get_node_ip_address()
@@ -47,31 +50,45 @@ class Trainer:
         """Called once: the actor has started when this returns."""
         return self.place
 
-    def kernels(self, count: int) -> str:
-        """What this process would compute with as one of `count`, such as `plain` or `native avx2`."""
+    def kernels(self, arch: tuple[str, ...]) -> str:
+        """What this process would train a network with, such as `plain` or `native avx2`."""
         setup = self.setup
-        use_target(setup.target, setup.config.runtime.mode)
-        from esr_ray.training.kernels import choose_kernels
+        load_files(setup.files)
+        library, _ = choose_library(setup.config.runtime.kernels, setup.target)
+        if library is None or unsupported(network_spec(arch, setup.config)) is not None:
+            return "plain"
+        return library.kernels
 
-        return choose_kernels(setup.config, setup.target, members=count).name
+    def listen(self, key: bytes) -> Address:
+        """Where the process before this one in a ring of native trainers finds it."""
+        self._ring = Ring(self.place.node_ip, key)
+        return self._ring.address
 
     def train(
-        self, arch: tuple[str, ...], member: Member, begun: Sequence[ray.ObjectRef], onlooker: Any, plain: bool = False
+        self,
+        arch: tuple[str, ...],
+        member: Member,
+        begun: Sequence[ray.ObjectRef],
+        onlooker: Any,
+        ring: Sequence[Address] = (),
     ) -> FullyTrained | None:
-        """Train in the group. `begun` is empty or holds one reference to the content of a state's file.
+        """Train as one of several. `begun` is empty or holds one reference to the content of a state's file.
 
-        `plain`: with MindSpore's operators, since a member has no others: those reduce one gradient after another, the
-        native ones all in one, and each would wait for the other.
+        `ring`: where all listen, if all have native kernels. Otherwise several join MindSpore's group, and all have
+        plain kernels.
 
         `onlooker` is an actor with `training_progress`, `keep_state`, `validated`: the first of the group tells it.
         The result is that of the first, and None of the others: all have the same weights.
         """
         setup, config = self.setup, self.setup.config
-        if plain:
-            config = config.model_copy(update={"runtime": config.runtime.model_copy(update={"kernels": "plain"})})
-        use_target(setup.target, config.runtime.mode)
         load_files(setup.files)
-        if member.count > 1:
+        mean = None
+        if ring:
+            self._ring.join(member.rank, ring)
+            mean = self._ring.mean
+        elif member.count > 1:
+            config = config.model_copy(update={"runtime": config.runtime.model_copy(update={"kernels": "plain"})})
+            use_target(setup.target, config.runtime.mode)
             join_group(setup.target, "worker", member)
         from esr_ray.runtime.remote_onlooker import RemoteOnlooker
         from esr_ray.training.final import train_fully
@@ -85,7 +102,7 @@ class Trainer:
             config.full_training,
             pictures.train,
             config.seed,
-            choose_kernels(config, setup.target, members=member.count).make,
+            choose_kernels(config, setup.target, member.count, mean).make,
             RemoteOnlooker(onlooker) if first else None,
             pictures.validation if first else (),
             Share(member.rank, member.count),
@@ -95,7 +112,7 @@ class Trainer:
 
 
 class Scheduler:
-    """MindSpore's scheduler: trainers find each other by its address. Becomes a Ray actor without a device."""
+    """MindSpore's scheduler: plain trainers find each other by its address. Becomes a Ray actor without a device."""
 
     def address(self) -> str:
         """HOST:PORT at which it is going to listen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,6 +27,7 @@ from esr_ray.runtime.remote_errors import reason_of
 from esr_ray.runtime.setup import WorkerSetup, worker_environment
 from esr_ray.runtime.trainer import Place, Scheduler, Trainer
 from esr_ray.training.result import FullyTrained
+from esr_ray.training.ring import Address
 
 TRIES = 4
 """Times that a training is begun, or gone on with, from one place before it is given up."""
@@ -88,15 +90,14 @@ class TrainingGroup:
         self._place(say, check)
         where = ", ".join(f"{place.device} of {place.node}" for place in self.places)
         say(f"full training on {self.count} device{'s' if self.count > 1 else ''}: {where}")
-        plain, address = False, ""
-        if self.count > 1:
-            # Each of these imports MindSpore, which takes seconds: all at once.
-            kernels = [trainer.kernels.remote(self.count) for trainer in self._trainers]
-            address = self._schedule(check) if self.table is None else ""
-            plain = self._differ(kernels, say, check)
+        address, ring = "", []
+        if self.count > 1 and self._all_native(tuple(arch), say, check):
+            ring = self._listening(check)
+        elif self.count > 1 and self.table is None:
+            address = self._schedule(check)
         state = [ray.put(begun)] if begun is not None else []
         futures = {
-            trainer.train.remote(tuple(arch), self._member(index, address), state, onlooker, plain): index
+            trainer.train.remote(tuple(arch), self._member(index, address), state, onlooker, ring): index
             for index, trainer in enumerate(self._trainers)
         }
         return self._results(futures, check)
@@ -147,19 +148,27 @@ class TrainingGroup:
         except RayError as error:
             raise GroupLost(f"a trainer did not start: {reason_of(error)}") from None
 
-    def _differ(self, kernels: list[ray.ObjectRef], say: Callable[[str], None], check: Callable[[], None]) -> bool:
-        """Whether some have native kernels and others have none: then all are to take the plain ones."""
+    def _all_native(self, arch: tuple[str, ...], say: Callable[[str], None], check: Callable[[], None]) -> bool:
+        """Whether all have native kernels for a network. Where only some have, all take the plain ones: those reduce
+        one gradient after another, the native ones all in one, and each would wait for the other."""
         try:
-            names = _all(kernels, check)
+            names = _all([trainer.kernels.remote(arch) for trainer in self._trainers], check)
         except RayTaskError as error:
             raise UserError(reason_of(error)) from None
         except RayError as error:
             raise GroupLost(f"a trainer died before it began: {reason_of(error)}") from None
         without = without_native(names, [place.node for place in self.places])
-        if not without:
-            return False
-        say(f"full training with plain kernels, many times slower: {', '.join(without)} cannot have native ones")
-        return True
+        if without:
+            say(f"full training with plain kernels, many times slower: {', '.join(without)} cannot have native ones")
+        return "plain" not in names
+
+    def _listening(self, check: Callable[[], None]) -> list[Address]:
+        """Where the trainers listen for each other: they alone know the key of this try."""
+        key = secrets.token_bytes(32)
+        try:
+            return _all([trainer.listen.remote(key) for trainer in self._trainers], check)
+        except RayError as error:
+            raise GroupLost(f"a trainer cannot be reached by the others: {reason_of(error)}") from None
 
     def _schedule(self, check: Callable[[], None]) -> str:
         """Start MindSpore's scheduler beside the first trainer; its address."""

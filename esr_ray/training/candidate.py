@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -17,7 +18,6 @@ from esr_ray.training.batches import training_batch
 from esr_ray.training.device_cost import CostPlan, measure_cost
 from esr_ray.training.loop import CurvePoint, Diverged, train
 from esr_ray.training.network import NetworkMaker
-from esr_ray.training.plain import PlainNetwork
 from esr_ray.training.result import NOT_MEASURED, Seconds, Trained
 
 
@@ -27,8 +27,8 @@ def train_candidate(
     train_pairs: Sequence[PicturePair],
     validation_pairs: Sequence[PicturePair],
     seed: int,
+    make: NetworkMaker,
     report: Callable[[CurvePoint], None] | None = None,
-    make: NetworkMaker = PlainNetwork,
     cost: CostPlan | None = None,
 ) -> Trained:
     """Make, train and measure a network; fitness is `quality.psnr_y` of the last step's (or averaged) weights.
@@ -64,13 +64,13 @@ def train_candidate(
 
 
 def release_memory() -> None:
-    """Give back what MindSpore can of a network that is no longer used (it keeps part of what it compiled)."""
+    """Give back what a network took that is no longer used. MindSpore keeps a part of what it has compiled."""
     import ctypes
 
-    import mindspore as ms
-
     gc.collect()
-    ms.ms_memory_recycle()
+    mindspore = sys.modules.get("mindspore")
+    if mindspore is not None:
+        mindspore.ms_memory_recycle()
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     except OSError:

@@ -14,7 +14,6 @@ from esr_ray.tasks.make import task_of
 from esr_ray.training.batches import training_batch
 from esr_ray.training.loop import CurvePoint, Diverged, Progress, Visit, train
 from esr_ray.training.network import NetworkMaker, TrainableNetwork
-from esr_ray.training.plain import PlainNetwork
 from esr_ray.training.result import FullyTrained, Seconds
 from esr_ray.training.settings import deciding_settings
 from esr_ray.training.state import TrainingState
@@ -38,7 +37,7 @@ def train_fully(
     config: FullTrainingConfig,
     train_pairs: Sequence[PicturePair],
     seed: int,
-    make: NetworkMaker = PlainNetwork,
+    make: NetworkMaker,
     onlooker: Onlooker | None = None,
     validation_pairs: Sequence[PicturePair] = (),
     share: Share = ALL,

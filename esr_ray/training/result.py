@@ -13,8 +13,8 @@ from esr_ray.metrics import Quality
 class Seconds:
     """Where a candidate's time went. Making the network and compiling its graphs counts as compile.
 
-    `start` is what its evaluator took to import MindSpore and open the pictures, for its first candidate; later ones
-    find that done.
+    `start` is what its evaluator took to import what it needs and open the pictures, for its first candidate; later
+    ones find that done.
     """
 
     compile: float

@@ -1,8 +1,9 @@
-// api.cpp - what Python sees: functions for ctypes, and MindSpore's custom operators. All return 0 or an error status,
-// whose message esrn_error gives; nothing is thrown across.
+// api.cpp - what Python sees: functions for ctypes. All return 0 or an error status (1: refused, 2: no memory), whose
+// message esrn_error gives; nothing is thrown across.
 #include <cstring>
 #include <exception>
 #include <mutex>
+#include <new>
 #include <string>
 
 #include "crops.h"
@@ -16,27 +17,29 @@ using namespace esrn;
 
 namespace {
 
-// One for the process: MindSpore runs an operator on a thread of its own, and Python asks from another.
+// One for the process: any thread may call, and any other ask.
 // Never destroyed: other threads may still compute while the process ends.
 std::mutex& error_lock = *new std::mutex;
 std::string& last_error = *new std::string;
 
-int fail(const std::string& message) {
+constexpr int REFUSED = 1, NO_MEMORY = 2;
+
+int fail(const std::string& message, int status = REFUSED) {
     std::lock_guard<std::mutex> lock(error_lock);
     last_error = message;
-    return 1;
+    return status;
 }
 
 template <typename F>
 int guarded(F f) {
     try {
         return f();
+    } catch (const std::bad_alloc&) {
+        return fail("native network: there is not enough memory", NO_MEMORY);
     } catch (const std::exception& e) {
         return fail(std::string("native network: ") + e.what());
     }
 }
-
-const char* real_name() { return sizeof(real) == 4 ? "float32" : "float64"; }
 
 }  // namespace
 
@@ -148,69 +151,32 @@ ESRN_API int esrn_crops(const int64_t* crops, int count, int size, real* out) {
     });
 }
 
-// ------------------------------------------------- MindSpore's custom operators (func_type "aot"): inputs, then outputs
-
-namespace {
-
-// Checks number, dtypes and ranks of an operator's tensors; `kinds`: r (real) or i (int32), `ranks` beside them.
-bool legal(const char* name, const char* kinds, const char* ranks, int count, const int* dims,
-           const char* const* dtypes) {
-    const int expected = strlen(kinds);
-    if (count != expected) return fail(std::string(name) + " takes other tensors"), false;
-    for (int i = 0; i < count; i++)
-        if (dims[i] != ranks[i] - '0' || strcmp(dtypes[i], kinds[i] == 'i' ? "int32" : real_name()))
-            return fail(std::string(name) + ": tensor " + std::to_string(i) + " has another type or rank"), false;
-    return true;
-}
-
-int gradient_operator(const std::string& name, Loss kind, int count, void** tensors, int* dims, int64_t** shapes,
-                      const char** dtypes) {
+// Mean absolute (or, if `squared`, mean squared) difference of the network's output and `target` (batch, channels out,
+// scale * height, scale * width), and its gradient: `capacity` reals, 0 beyond the network's own parameters.
+ESRN_API int esrn_gradient(ESRN_SHAPE, const real* parameters, int64_t capacity, const real* input, const real* target,
+                           int squared, real* loss, real* gradient) {
     return guarded([&] {
-        if (!legal(name.c_str(), "rirrrr", "114411", count, dims, dtypes)) return 1;
-        const int64_t *in = shapes[2], *out = shapes[3], capacity = shapes[0][0];
         std::string error;
-        const auto plan =
-            cached_plan((const int32_t*)tensors[1], shapes[1][0], in[0], in[2], in[3], true, &error);
+        const auto plan = cached_plan(description, integers, batch, height, width, true, &error);
         if (!plan) return fail(error);
-        const Network& n = plan->network;
-        if (in[1] != n.in_channels || out[0] != in[0] || out[1] != n.out_channels || out[2] != n.scale * in[2] ||
-            out[3] != n.scale * in[3] || shapes[4][0] != 1 || shapes[5][0] != capacity)
-            return fail(name + ": the shapes are not those of the network");
-        if (n.parameters > capacity)
-            return fail("the vector of parameters has " + std::to_string(capacity) + " of the " +
-                        std::to_string(n.parameters) + " needed");
-        real *loss = (real*)tensors[4], *gradient = (real*)tensors[5];
-        *loss = loss_gradient(*plan, kind, (const real*)tensors[0], (const real*)tensors[2], (const real*)tensors[3],
-                              gradient);
-        memset(gradient + n.parameters, 0, (capacity - n.parameters) * sizeof(real));
+        const int64_t n = plan->network.parameters;
+        if (n > capacity)
+            return fail("the vector of parameters has " + std::to_string(capacity) + " of the " + std::to_string(n) +
+                        " needed");
+        *loss = loss_gradient(*plan, squared ? Loss::SQUARED : Loss::ABSOLUTE, parameters, input, target, gradient);
+        memset(gradient + n, 0, (capacity - n) * sizeof(real));
         return 0;
     });
 }
 
-}  // namespace
-
-// parameters [P], description int32 [D], input (B, C, h, w), target (B, C, scale h, scale w) -> loss [1], gradient [P]
-// (0 beyond the network's own parameters). The loss is the mean absolute difference.
-ESRN_API int ESRNGradient(int count, void** tensors, int* dims, int64_t** shapes, const char** dtypes, void*, void*) {
-    return gradient_operator("ESRNGradient", Loss::ABSOLUTE, count, tensors, dims, shapes, dtypes);
-}
-
-// The same for the mean squared difference.
-ESRN_API int ESRNSquaredGradient(int count, void** tensors, int* dims, int64_t** shapes, const char** dtypes, void*,
-                                 void*) {
-    return gradient_operator("ESRNSquaredGradient", Loss::SQUARED, count, tensors, dims, shapes, dtypes);
-}
-
-// weights, first and second moments, averaged weights, gradient [P] each, settings [5] -> the first four, updated.
-ESRN_API int ESRNUpdate(int count, void** tensors, int* dims, int64_t** shapes, const char** dtypes, void*, void*) {
+// One step of the optimizer, in place: `count` reals each. settings: as UpdateSettings has them, so many as `given`.
+ESRN_API int esrn_update(int64_t count, real* weights, real* moment1, real* moment2, real* average,
+                         const real* gradient, const real* settings, int64_t given) {
     return guarded([&] {
-        if (!legal("ESRNUpdate", "rrrrrrrrrr", "1111111111", count, dims, dtypes)) return 1;
-        for (int i : {1, 2, 3, 4, 6, 7, 8, 9})
-            if (shapes[i][0] != shapes[0][0]) return fail("ESRNUpdate: the vectors differ in length");
-        if (shapes[5][0] != UPDATE_SETTINGS) return fail("ESRNUpdate: other settings are needed");
-        real* const* v = (real**)tensors;
-        const real* s = v[5];
-        update(shapes[0][0], {v[0], v[1], v[2], v[3]}, v[4], {s[0], s[1], s[2], s[3], s[4]}, {v[6], v[7], v[8], v[9]});
+        if (count < 0) return fail("the update of a negative number of weights");
+        if (given != UPDATE_SETTINGS) return fail("the update needs other settings");
+        update(count, {weights, moment1, moment2, average}, gradient,
+               {settings[0], settings[1], settings[2], settings[3], settings[4]});
         return 0;
     });
 }

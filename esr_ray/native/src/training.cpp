@@ -39,8 +39,7 @@ real loss_gradient(const Plan& plan, Loss loss, const real* parameters, const re
     return real(total / count);
 }
 
-void update(int64_t count, const UpdateState& from, const real* gradient, const UpdateSettings& s,
-            const UpdateResult& to) {
+void update(int64_t count, const UpdateState& state, const real* gradient, const UpdateSettings& s) {
     constexpr real BETA1 = real(0.9), BETA2 = real(0.999), EPSILON = real(1e-8);
     real shrink = 1;
     if (s.clip_norm > 0) {
@@ -52,20 +51,19 @@ void update(int64_t count, const UpdateState& from, const real* gradient, const 
     }
     const real rate = s.rate * std::sqrt(1 - s.beta2_power) / (1 - s.beta1_power);
     const real keep = s.keep;
-    // restrict: the compiler does not test nine vectors for overlaps, it would give up.
-    const real *__restrict g = gradient, *__restrict m1 = from.moment1, *__restrict m2 = from.moment2;
-    const real *__restrict w1 = from.weights, *__restrict a1 = from.average;
-    real *__restrict m1_to = to.moment1, *__restrict m2_to = to.moment2;
-    real *__restrict w_to = to.weights, *__restrict a_to = to.average;
+    // restrict: the compiler does not test five vectors for overlaps, it would give up.
+    const real* __restrict g = gradient;
+    real *__restrict m1 = state.moment1, *__restrict m2 = state.moment2;
+    real *__restrict weights = state.weights, *__restrict average = state.average;
     for (int64_t i = 0; i < count; i++) {
         const real clipped = g[i] * shrink;
         const real m = m1[i] + (clipped - m1[i]) * (1 - BETA1);
         const real v = m2[i] + (clipped * clipped - m2[i]) * (1 - BETA2);
-        const real w = w1[i] - rate * m / (std::sqrt(v) + EPSILON);
-        m1_to[i] = m;
-        m2_to[i] = v;
-        w_to[i] = w;
-        a_to[i] = a1[i] * keep + w * (1 - keep);
+        const real w = weights[i] - rate * m / (std::sqrt(v) + EPSILON);
+        m1[i] = m;
+        m2[i] = v;
+        weights[i] = w;
+        average[i] = average[i] * keep + w * (1 - keep);
     }
 }
 

@@ -20,15 +20,12 @@ struct UpdateSettings {
 };
 constexpr int UPDATE_SETTINGS = 5;
 
+// Vectors of `count` each, which the update reads and writes; none overlaps another.
 struct UpdateState {
-    const real *weights, *moment1, *moment2, *average;
-};
-struct UpdateResult {
     real *weights, *moment1, *moment2, *average;
 };
 
 // Adam (Kingma and Ba 2015, algorithm 1; epsilon added to the root as MindSpore does) with clipping by the global norm.
-void update(int64_t count, const UpdateState& from, const real* gradient, const UpdateSettings& settings,
-            const UpdateResult& to);
+void update(int64_t count, const UpdateState& state, const real* gradient, const UpdateSettings& settings);
 
 }  // namespace esrn
