@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import sys
@@ -300,13 +301,11 @@ def test_a_job_that_was_lost_is_tried_elsewhere_and_a_device_that_is_given_up_is
     setup = WorkerSetup(config, "CPU", plan_pictures(config), ())
     backend = RayBackend(setup, Placement("NPU", "CPU", 2, ""), said.append, evaluator=ByDevice)
     lost: list[int] = []
-    # Both are there: else the good one might do all there is.
-    backend.submit([])
-    while any(worker.ready is None for worker in backend._workers):
-        backend.next_event(0.5)
-    backend.submit([Told(index, "ends") for index in range(2)])
+    ids = itertools.count(100)
     while not lost:
-        lost = [event.job for event in outcomes(backend, 1) if isinstance(event, Lost)]
+        # As long as the other one has not started, the good one does both.
+        backend.submit([Told(next(ids), "ends") for _ in range(2)])
+        lost = [event.job for event in outcomes(backend, 2) if isinstance(event, Lost)]
     # It waits for the other device, though this one is free again.
     backend.submit([Told(lost[0], "ends")])
     seen: list[BackendEvent] = []
