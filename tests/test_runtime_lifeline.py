@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -71,28 +72,44 @@ assert not ours.exists()
 """
 
 
-@pytest.mark.parametrize(
-    ("dies", "said"),
-    [
-        ("gcs_server", "the head of the Ray cluster .* does not answer any more"),
-        ("raylet", "the part of Ray that runs on this machine has died"),
-    ],
-)
-def test_a_local_ray_listens_on_this_machine_alone_and_its_death_is_told_in_seconds(dies, said):
-    # A folder of its own for Ray, so that no other session is found in it; its sockets need a short path.
-    with tempfile.TemporaryDirectory(prefix="r") as folder:
-        done = subprocess.run(
-            [sys.executable, "-c", DEATH, dies, said],
-            capture_output=True,
-            text=True,
-            timeout=300,
-            env={**os.environ, "RAY_TMPDIR": folder},
-        )
+DEATHS = {
+    "gcs_server": "the head of the Ray cluster .* does not answer any more",
+    "raylet": "the part of Ray that runs on this machine has died",
+}
+"""What dies, and what is said of it."""
+
+
+@pytest.fixture(scope="module")
+def deaths():
+    """The processes, all at once: most of their time they wait.
+
+    Each has a folder of its own for Ray, so that no other session is found in it; its sockets need a short path.
+    """
+    with ExitStack() as folders:
+        started = {}
+        for dies, said in DEATHS.items():
+            folder = folders.enter_context(tempfile.TemporaryDirectory(prefix="r"))
+            started[dies] = subprocess.Popen(
+                [sys.executable, "-c", DEATH, dies, said],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "RAY_TMPDIR": folder},
+            )
+        try:
+            yield started
+        finally:
+            for process in started.values():
+                process.kill()
+                process.wait()
+
+
+@pytest.mark.parametrize("dies", DEATHS)
+def test_a_local_ray_listens_on_this_machine_alone_and_its_death_is_told_in_seconds(deaths, dies):
+    stdout, stderr = deaths[dies].communicate(timeout=300)
     # Nothing of Ray's own words either, but for the odd line of its C++ part: the command says it in a line.
-    said_by_us = [
-        line for line in done.stderr.splitlines() if not re.match(r"\[.* [EWC] \d+ \d+\] \w+\.(cc|h):\d+: ", line)
-    ]
-    assert (done.returncode, done.stdout, said_by_us) == (0, "", [])
+    said_by_us = [line for line in stderr.splitlines() if not re.match(r"\[.* [EWC] \d+ \d+\] \w+\.(cc|h):\d+: ", line)]
+    assert (deaths[dies].returncode, stdout, said_by_us) == (0, "", [])
 
 
 def test_a_head_may_be_away_for_a_while(monkeypatch):

@@ -249,6 +249,8 @@ def whole(home: Path, ray_address: str) -> tuple[Path, str]:
         *("--set", "pipeline=[search, full_training, benchmarks]"),
         *("--set", "evolution.num_generation=1"),
         *("--set", "evolution.num_individual=2"),
+        # test_runtime_training_group.py has several that train together with such kernels.
+        *("--set", "runtime.trainers=1"),
         *ONE,
         *("--address", ray_address),
     )
