@@ -94,34 +94,42 @@ def resume(folder: Path, address: str, *more: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(home: Path) -> Path:
-    """A finished search with two workers, of which each had a part."""
+def finished_search(home: Path, ray_address: str) -> tuple[Path, str]:
+    """A finished search with two workers, of which each had a part, and its closing line."""
     folder, gate = home / "uninterrupted", Gate(home)
     gate.close(folder, 0)
-    command = Command(home, "esr_ray.search", "gated.yml", "--set", "output.name=uninterrupted")
+
+    def open_once_both_train(status: Status) -> None:
+        if len(of_kind(folder, "started")) >= 2:
+            gate.open()
+
     try:
-        wait_for(lambda: len(of_kind(folder, "started")) >= min(2, len(os.sched_getaffinity(0))), command)
-        gate.open()
-        assert command.wait() == 0, command.output()
-        (home / "uninterrupted-output.txt").write_text(command.output())
+        result = esr_ray.search_networks(
+            home / "gated.yml", ["output.name=uninterrupted"], address=ray_address, on_status=open_once_both_train
+        )
     finally:
         gate.open()
-        command.kill_group()
-    return folder
+    assert result.finished
+    return folder, result.message
 
 
-def test_two_workers_train_every_candidate_once(uninterrupted: Path, home: Path) -> None:
+@pytest.fixture(scope="module")
+def uninterrupted(finished_search: tuple[Path, str]) -> Path:
+    return finished_search[0]
+
+
+def test_two_workers_train_every_candidate_once(finished_search: tuple[Path, str]) -> None:
+    uninterrupted, message = finished_search
     finished = of_kind(uninterrupted, "finished")
     asked = of_kind(uninterrupted, "asked")
     assert sorted(one["job"] for one in finished) == [one["job"] for one in asked]
     # Another network each: what was asked for before is not trained again.
     assert len({tuple(one["birth"]["arch"]) for one in asked}) == len(finished) == 8
-    assert len({one["device"] for one in of_kind(uninterrupted, "started")}) == min(2, len(os.sched_getaffinity(0)))
+    assert len({one["device"] for one in of_kind(uninterrupted, "started")}) == 2
     assert [one["batch"] for one in asked] == [0] * 4 + [1] * 4
     assert events(uninterrupted)[-1]["reason"] == "finished"
-    last_line = (home / "uninterrupted-output.txt").read_text().strip().splitlines()[-1]
     # What a task of a user's is judged by; test_the_winner_is_trained_reported_and_saved has that of PSNR on Y.
-    assert_names_best(last_line, uninterrupted, "psnr_rgb")
+    assert_names_best(message, uninterrupted, "psnr_rgb")
 
 
 def assert_names_best(last_line: str, folder: Path, by: str) -> None:
@@ -309,12 +317,12 @@ def test_resume_does_only_what_differs(home: Path, whole: tuple[Path, str], ray_
     assert [part["name"] for part in of_kind(folder, "reported")[-1]["sets"]] == ["test", "Mine"]
 
 
-def test_dry_run_prints_the_plan_and_leaves_nothing(home: Path, search: Callable[..., Command]) -> None:
-    """On a Ray of its own, as it is first tried."""
-    command = search("gated.yml", "--set", "output.name=dry", "--dry-run")
-    assert command.wait() == 0, command.output()
+def test_dry_run_prints_the_plan_and_leaves_nothing(home: Path, ray_address: str) -> None:
+    settings = ("--set", "output.name=dry", "--dry-run")
+    status, printed = run_here(main, home / "gated.yml", *settings, "--address", ray_address)
+    assert status == 0, printed
     for word in ("parameters", "short trainings", "devices", "time expected", "device-hours"):
-        assert word in command.output()
+        assert word in printed
     assert not (home / "dry").exists()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from clusters import SmallCluster
-from commands import SOON_KNOWN, Command, events, of_kind, wait_for, workers_here
+from commands import SOON_KNOWN, Command, events, of_kind, run_here, wait_for, workers_here
 from gate import Gate
 
 import esr_ray
@@ -81,17 +81,14 @@ def train(home: Path) -> Iterator[Callable[..., Command]]:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(home: Path) -> Path:
+def uninterrupted(home: Path, ray_address: str) -> Path:
     """Two networks, trained one after the other."""
-    arguments = ["--arch", ",".join(ARCH), "--arch", ",".join(OTHER), "tiny.yml", "--set", "output.name=whole"]
-    command = Command(home, "esr_ray.train", *arguments)
-    try:
-        assert command.wait() == 0, command.output()
-        assert "full training on 2 devices" in command.output()
-        assert "Values: [{'network': 'network_00'" in command.output()
-        return home / "whole"
-    finally:
-        command.kill_group()
+    archs = ["--arch", ",".join(ARCH), "--arch", ",".join(OTHER)]
+    status, printed = run_here(main, *archs, home / "tiny.yml", "--set", "output.name=whole", "--address", ray_address)
+    assert status == 0, printed
+    assert "full training on 2 devices" in printed
+    assert "Values: [{'network': 'network_00'" in printed
+    return home / "whole"
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:

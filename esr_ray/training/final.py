@@ -93,7 +93,6 @@ def _visits(
             raise Diverged(f"diverged: the output is no picture ({error})") from None
         onlooker.validated(progress.steps, measured)
 
-    visits = [Visit(config.checkpoint_steps, keep)]
-    if validation_pairs:
-        visits.append(Visit(config.validation_steps, validate))
-    return visits
+    # First: who goes on from the state validates no more what came before it.
+    visits = [Visit(config.validation_steps, validate)] if validation_pairs else []
+    return [*visits, Visit(config.checkpoint_steps, keep)]
