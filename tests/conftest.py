@@ -19,6 +19,8 @@ evaluators would wait for cores that are those of other tests', and Rays read ea
 
 if WORKER is not None and not tempfile.gettempdir().endswith(WORKER):
     tempfile.tempdir = os.environ["TMPDIR"] = os.path.join(tempfile.gettempdir(), WORKER)
+    # There is about a core for each: threads of libraries would wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.makedirs(tempfile.tempdir, 0o700, exist_ok=True)
 
 

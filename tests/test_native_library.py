@@ -18,6 +18,7 @@ from esr_ray.native.describe import HEADER, describe
 from esr_ray.native.library import Library, NativeError, NativeUnavailable, load_library, usable_instruction_sets
 from esr_ray.networks.esrn import ESRN
 from esr_ray.networks.parameters import parameter_shapes
+from esr_ray.networks.target import use_target
 from esr_ray.space.spec import NetworkSpec
 
 # Of float32 arithmetic through some dozens of layers, on both sides: relative to the largest number of the output, or
@@ -32,7 +33,7 @@ SPEC = NetworkSpec(MIXED, 8, 2, "bicubic")
 @pytest.fixture(autouse=True, scope="module")
 def _pynative():
     mode = ms.get_context("mode")
-    ms.set_context(mode=ms.PYNATIVE_MODE)
+    use_target("CPU", "pynative")
     yield
     ms.set_context(mode=mode)
 

@@ -6,13 +6,14 @@ import pytest
 from numpy_network import Weights, reference_block, shuffled
 
 from esr_ray.networks.blocks import build_block, channel_shuffle
+from esr_ray.networks.target import use_target
 from esr_ray.space.block import block_cost, parse_block
 
 
 @pytest.fixture(autouse=True)
 def _pynative():
     mode = ms.get_context("mode")
-    ms.set_context(mode=ms.PYNATIVE_MODE)
+    use_target("CPU", "pynative")
     yield
     ms.set_context(mode=mode)
 

@@ -7,6 +7,7 @@ from mindspore import nn
 from numpy_network import Weights, reference_network
 
 from esr_ray.networks.esrn import ESRN
+from esr_ray.networks.target import use_target
 from esr_ray.space.counts import network_cost
 from esr_ray.space.spec import NetworkSpec
 
@@ -16,7 +17,7 @@ MIXED = ("G_4_8_12", "C_2_4_6", "S_3_8_8")
 @pytest.fixture(autouse=True)
 def _pynative():
     mode = ms.get_context("mode")
-    ms.set_context(mode=ms.PYNATIVE_MODE)
+    use_target("CPU", "pynative")
     yield
     ms.set_context(mode=mode)
 

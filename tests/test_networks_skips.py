@@ -7,13 +7,14 @@ import pytest
 from esr_ray.data.resize import upscale
 from esr_ray.networks.esrn import ESRN
 from esr_ray.networks.skips import make_skip
+from esr_ray.networks.target import use_target
 from esr_ray.space.spec import NetworkSpec
 
 
 @pytest.fixture(autouse=True)
 def _pynative():
     mode = ms.get_context("mode")
-    ms.set_context(mode=ms.PYNATIVE_MODE)
+    use_target("CPU", "pynative")
     yield
     ms.set_context(mode=mode)
 

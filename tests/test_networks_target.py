@@ -76,7 +76,7 @@ def test_where_mindspore_has_no_ascend_the_user_is_told_why(told, monkeypatch, s
 
 def test_cpu_is_chosen_where_mindspore_has_another_target(told):
     use_target("CPU", "graph")
-    assert told == [("context", ("mode", 0)), ("device", "CPU")]
+    assert told == [("context", ("mode", 0)), ("context", ("pynative_synchronize", True)), ("device", "CPU")]
 
 
 def test_a_scheduler_that_does_not_answer_is_told(told, monkeypatch):

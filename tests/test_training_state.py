@@ -11,6 +11,7 @@ from esr_ray.config.schema import CosineSchedule, FullTrainingConfig
 from esr_ray.data.crops import PicturePair
 from esr_ray.errors import UserError
 from esr_ray.networks.checkpoint import checkpoint_from_bytes
+from esr_ray.networks.target import use_target
 from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.final import Onlooker, train_fully
 from esr_ray.training.loop import CurvePoint, Progress
@@ -57,17 +58,15 @@ class Keeps(Onlooker):
         self.measured.append((step, measured[0].quality.psnr_y))
 
 
-@pytest.fixture(params=["graph", "pynative"])
-def mode(request):
+@pytest.fixture(params=["native", "plain graph", "plain pynative"])
+def make(request):
+    if request.param == "native":
+        yield NativeNetworks(request.getfixturevalue("library"))
+        return
     before = ms.get_context("mode")
-    ms.set_context(mode=ms.GRAPH_MODE if request.param == "graph" else ms.PYNATIVE_MODE)
-    yield
+    use_target("CPU", request.param.removeprefix("plain "))
+    yield PlainNetwork
     ms.set_context(mode=before)
-
-
-@pytest.fixture(params=["plain", "native"])
-def make(request, mode):
-    return PlainNetwork if request.param == "plain" else NativeNetworks(request.getfixturevalue("library"))
 
 
 def weights(trained):

@@ -62,7 +62,11 @@ def use_target(target: str, mode: str) -> None:
                 f"MindSpore cannot compute on Ascend on {socket.gethostname()}: {_why_not(error)}; install MindSpore's "
                 "build for Ascend and CANN there, and source CANN's set_env.sh before Ray, or the command, is started"
             ) from None
-    elif ms.get_context("device_target") != "CPU":
+        return
+    # One after the other: MindSpore's threads for what is not compiled wait for each other without a rest, which takes
+    # ten times as long on one core.
+    ms.set_context(pynative_synchronize=True)
+    if ms.get_context("device_target") != "CPU":
         # Only where it is another: MindSpore takes no device once one is in use.
         ms.set_device("CPU")
 
