@@ -38,6 +38,7 @@ def told(monkeypatch):
         set_context=note("context"),
         get_context=lambda key: "Ascend",
         set_device=note("device"),
+        runtime=SimpleNamespace(launch_blocking=note("blocking")),
         set_auto_parallel_context=note("parallel"),
         communication=communication,
     )
@@ -76,7 +77,7 @@ def test_where_mindspore_has_no_ascend_the_user_is_told_why(told, monkeypatch, s
 
 def test_cpu_is_chosen_where_mindspore_has_another_target(told):
     use_target("CPU", "graph")
-    assert told == [("context", ("mode", 0)), ("context", ("pynative_synchronize", True)), ("device", "CPU")]
+    assert told == [("context", ("mode", 0)), ("blocking",), ("device", "CPU")]
 
 
 def test_a_scheduler_that_does_not_answer_is_told(told, monkeypatch):

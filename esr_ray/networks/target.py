@@ -65,7 +65,7 @@ def use_target(target: str, mode: str) -> None:
         return
     # One after the other: MindSpore's threads for what is not compiled wait for each other without a rest, which takes
     # ten times as long on one core.
-    ms.set_context(pynative_synchronize=True)
+    ms.runtime.launch_blocking()
     if ms.get_context("device_target") != "CPU":
         # Only where it is another: MindSpore takes no device once one is in use.
         ms.set_device("CPU")
