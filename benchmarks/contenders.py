@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from common import serve, timed
 
+from esr_ray.config.load import check_config
 from esr_ray.config.schema import TrainingConfig
 from esr_ray.native.cpu import cpu_features
 from esr_ray.native.describe import describe
@@ -108,20 +109,15 @@ def serve_alone() -> None:
 
 
 def serve_training(kind: str) -> None:
-    from esr_ray.networks.target import use_target
-    from esr_ray.training.native import NativeNetworks
-    from esr_ray.training.plain import PlainNetwork
+    from esr_ray.training.kernels import choose_kernels
 
-    use_target("CPU", "graph")
     config = TrainingConfig(learning_rate=1e-3)
-
-    def make(spec: NetworkSpec) -> Any:
-        return NativeNetworks(load_library())(spec, config, 0) if kind == "native" else PlainNetwork(spec, config, 0)
+    kernels = choose_kernels(check_config({"data": {"hr": "unused"}, "runtime": {"kernels": kind}}, "it"), "CPU")
 
     def prepare(name: str, arch: list[str], base_channels: int, batch: int, side: int) -> dict[str, Any]:
         began = time.perf_counter()
         if name not in networks:
-            networks[name] = make(spec_of(arch, base_channels))
+            networks[name] = kernels.make(spec_of(arch, base_channels), config, 0)
         lr, hr = batch_of(batch, side)
         networks[name].compile(lr, hr)
         float(networks[name].step(lr, hr))

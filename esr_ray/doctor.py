@@ -150,7 +150,7 @@ def _say_kernels(report: Report, target: str) -> None:
 
             kernels = choose_kernels(config, target)
             if kernels.name != "plain":
-                # These do without MindSpore, which several devices that train together need.
+                # These do without MindSpore, which a user's blocks need.
                 use_target(target, config.runtime.mode)
             network = kernels.make(NetworkSpec(("S_2_4_4",), 4, 2, "bicubic"), config.fast_training, 0)
             lr, hr = np.zeros((1, 3, 8, 8), np.float32), np.ones((1, 3, 16, 16), np.float32)

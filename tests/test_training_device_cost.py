@@ -12,7 +12,7 @@ from esr_ray.networks.target import begin_peak, memory_use, use_target
 from esr_ray.runtime.evaluator import Evaluator
 from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.device_cost import LEAST_S, ROUNDS, CostPlan, measure_cost
-from esr_ray.training.native import NativeNetworks
+from esr_ray.training.native import NativeNetwork
 from esr_ray.training.result import DeviceCost
 
 
@@ -116,7 +116,7 @@ def test_the_same_picture_is_enlarged_for_every_network(by_its_clock):
 def test_a_native_network_is_measured(library):
     use_target("CPU", "graph")
     spec = NetworkSpec(("S_1_4_8", "C_1_4_4"), 4, 2, "nearest")
-    network = NativeNetworks(library)(spec, TrainingConfig(steps=1, batch_size=1, crop_size=8), 1)
+    network = NativeNetwork(spec, TrainingConfig(steps=1, batch_size=1, crop_size=8), 1, library)
     batch = np.zeros((1, 3, 8, 8), np.float32), np.zeros((1, 3, 16, 16), np.float32)
     network.compile(*batch)
     network.step(*batch)

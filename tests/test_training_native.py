@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from functools import partial
 
 import mindspore as ms
 import numpy as np
@@ -14,7 +15,6 @@ from esr_ray.config.schema import CosineSchedule, MultiStepSchedule, TrainingCon
 from esr_ray.data.crops import PicturePair
 from esr_ray.data.resize import downscale
 from esr_ray.metrics import Quality
-from esr_ray.native.describe import describe
 from esr_ray.native.library import NativeError
 from esr_ray.networks.checkpoint import checkpoint_bytes, checkpoint_from_bytes
 from esr_ray.space.genome import decode
@@ -23,7 +23,7 @@ from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.candidate import train_candidate
 from esr_ray.training.final import train_fully
 from esr_ray.training.loop import Diverged
-from esr_ray.training.native import NativeNetworks, update_settings
+from esr_ray.training.native import NativeNetwork
 from esr_ray.training.plain import PlainNetwork
 
 # Of 20 steps at a rate of 2e-3, after which weights have moved by 1e-2. Adam divides a gradient by its own size, so
@@ -44,7 +44,7 @@ def _graph_mode():
 
 @pytest.fixture
 def native(library):
-    return NativeNetworks(library)
+    return partial(NativeNetwork, library=library)
 
 
 @pytest.fixture(params=["plain", "native"])
@@ -190,7 +190,7 @@ def test_weights_of_another_network_are_refused_and_change_nothing(make):
 @pytest.fixture(scope="module")
 def native_training(library):
     """Losses, and the weights before and after each of the steps, of a training without averages and clipping."""
-    network = begun(NativeNetworks(library), SPEC, config())
+    network = begun(partial(NativeNetwork, library=library), SPEC, config())
     weights, losses = [network.parameters()], []
     for _ in range(STEPS + 1):
         losses.append(float(network.step(*batch())))
@@ -367,7 +367,7 @@ def test_processes_that_train_together_take_the_mean_of_loss_and_gradient(librar
 
 
 def native_of(library, mean=None):
-    return NativeNetworks(library, mean)(SPEC, FULL, 1)
+    return NativeNetwork(SPEC, FULL, 1, library, mean)
 
 
 # ------------------------------------------------------------------------------------------------ through the trainings
@@ -418,92 +418,6 @@ def test_full_training_and_its_report_are_those_of_the_plain_path(native):
     assert full.kernels.startswith("native ")
     ours, plain = (reported(full.weights, PAIRS[3:], kernels).mean for kernels in ("native", "plain"))
     assert ours.psnr_y == pytest.approx(plain.psnr_y, abs=1e-3)
-
-
-# ---------------------------------------------------------------------------------------- a step, given what is illegal
-
-DESCRIPTION = describe(SPEC)
-PARAMS = 4049
-LR, HR = batch()
-SETTINGS = update_settings(1e-3, 1, None, None)
-
-
-def illegal_description():
-    description = DESCRIPTION.copy()
-    description[11] = 7
-    return description
-
-
-def gradient(library, params=0, description=DESCRIPTION, lr=LR, hr=HR):
-    """Loss and gradient; `params`: so many more parameters than the network has."""
-    return library.gradient(description, np.full(PARAMS + params, 0.01, np.float32), lr, hr)
-
-
-def in_pieces(array):
-    return np.repeat(array, 2, axis=-1)[..., ::2]
-
-
-# What is wrong, what is given, and the message.
-WRONG = {
-    "a description that ends too soon": ({"description": DESCRIPTION[:-1]}, "ends before its last block"),
-    "a float32 description": ({"description": DESCRIPTION.astype(np.float32)}, "the description is float32"),
-    "an int64 description": ({"description": DESCRIPTION.astype(np.int64)}, "the description is int64"),
-    "an illegal architecture": ({"description": illegal_description()}, "block 0: type must be S"),
-    "weights one too few": ({"params": -1}, "4048 parameters are given, and 4049 needed"),
-    "lr of float64": ({"lr": LR.astype(np.float64)}, "an array is float64"),
-    "lr of float16": ({"lr": LR.astype(np.float16)}, "an array is float16"),
-    "lr in pieces": ({"lr": in_pieces(LR)}, "float32 in C order is needed"),
-    "lr of 3 axes": ({"lr": LR[0]}, r"the input has shape \(3, 12, 12\)"),
-    "lr of 1 channel": ({"lr": LR[:, :1].copy()}, r"the input has shape \(4, 1, 12, 12\)"),
-    "lr of another size": ({"lr": LR[:, :, 1:].copy()}, r"the target has shape \(4, 3, 24, 24\), not \(4, 3, 22, 24\)"),
-    "hr a column less": ({"hr": HR[..., 1:].copy()}, r"the target has shape \(4, 3, 24, 23\)"),
-    "hr a picture less": ({"hr": HR[1:]}, r"the target has shape \(3, 3, 24, 24\)"),
-    "hr of float64": ({"hr": HR.astype(np.float64)}, "an array is float64"),
-    "hr in pieces": ({"hr": in_pieces(HR)}, "float32 in C order is needed"),
-    "no pictures": ({"lr": LR[:0], "hr": HR[:0]}, r"the input has shape \(0, 3, 12, 12\)"),
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_a_gradient_of_what_is_illegal_is_refused_and_the_next_is_right(library, name):
-    loss, right = gradient(library)
-    given, message = WRONG[name]
-    with pytest.raises(NativeError, match=message):
-        gradient(library, **given)
-    again, same = gradient(library)
-    assert again == loss
-    np.testing.assert_array_equal(same, right)
-
-
-def vectors(*lengths):
-    return [np.full(length, 0.25, np.float32) for length in lengths]
-
-
-def read_only(array):
-    array.flags.writeable = False
-    return array
-
-
-@pytest.mark.parametrize(
-    ("state", "given", "settings", "message"),
-    [
-        (vectors(9, 9, 9, 9), vectors(8)[0], SETTINGS, "differ in length"),
-        (vectors(9, 9, 9, 10), vectors(9)[0], SETTINGS, "differ in length"),
-        (vectors(9, 9, 9), vectors(9)[0], SETTINGS, "four vectors"),
-        (vectors(9, 9, 9, 9), vectors(9)[0][None], SETTINGS, "differ in length"),
-        ([*vectors(9, 9, 9), read_only(vectors(9)[0])], vectors(9)[0], SETTINGS, "that it may write"),
-        ([*vectors(9, 9, 9), np.zeros(9)], vectors(9)[0], SETTINGS, "an array is float64"),
-        ([*vectors(9, 9, 9), in_pieces(vectors(9)[0])], vectors(9)[0], SETTINGS, "in C order"),
-        (vectors(9, 9, 9, 9), vectors(9)[0], SETTINGS[:-1], "needs other settings"),
-        (vectors(9, 9, 9, 9), vectors(9)[0], SETTINGS.astype(np.float64), "an array is float64"),
-    ],
-)
-def test_an_update_of_what_is_illegal_is_refused_and_writes_nothing(library, state, given, settings, message):
-    before = [one.copy() for one in state]
-    with pytest.raises(NativeError, match=message):
-        library.update(state, given, settings)
-    for one, kept in zip(state, before, strict=True):
-        np.testing.assert_array_equal(one, kept)
 
 
 def test_a_network_whose_step_was_refused_goes_on(native):

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from functools import partial
 
 import mindspore as ms
 import numpy as np
@@ -15,7 +16,7 @@ from esr_ray.networks.target import use_target
 from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.final import Onlooker, train_fully
 from esr_ray.training.loop import CurvePoint, Progress
-from esr_ray.training.native import NativeNetworks
+from esr_ray.training.native import NativeNetwork
 from esr_ray.training.plain import PlainNetwork
 from esr_ray.training.settings import LATER, completed, deciding_settings
 from esr_ray.training.state import TrainingState, pack_state, state_bytes, state_from_bytes
@@ -61,7 +62,7 @@ class Keeps(Onlooker):
 @pytest.fixture(params=["native", "plain graph", "plain pynative"])
 def make(request):
     if request.param == "native":
-        yield NativeNetworks(request.getfixturevalue("library"))
+        yield partial(NativeNetwork, library=request.getfixturevalue("library"))
         return
     before = ms.get_context("mode")
     use_target("CPU", request.param.removeprefix("plain "))
@@ -92,7 +93,7 @@ def test_a_resumed_training_is_the_uninterrupted_one_to_the_bit(make, keys):
 
 def test_a_state_of_one_path_is_gone_on_from_by_the_other(library):
     watched = Keeps()
-    native = NativeNetworks(library)
+    native = partial(NativeNetwork, library=library)
     whole = train_fully(SPEC, config(average_weights=0.9), PAIRS, 1, native, watched)
     state = state_from_bytes(watched.states[0], "x")
     other = train_fully(SPEC, config(average_weights=0.9), PAIRS, 1, PlainNetwork, begun=state)
@@ -101,7 +102,7 @@ def test_a_state_of_one_path_is_gone_on_from_by_the_other(library):
 
 
 def test_a_state_of_another_network_is_refused(library):
-    make, watched = NativeNetworks(library), Keeps()
+    make, watched = partial(NativeNetwork, library=library), Keeps()
     train_fully(SPEC, config(), PAIRS, 1, make, watched)
     state = state_from_bytes(watched.states[0], "x")
     with pytest.raises(ValueError, match="another training"):
@@ -122,7 +123,7 @@ def test_a_training_of_before_a_setting_was_there_is_the_same_training():
 
 def test_a_damaged_state_is_told_by_its_name(library):
     watched = Keeps()
-    train_fully(SPEC, config(), PAIRS, 1, NativeNetworks(library), watched)
+    train_fully(SPEC, config(), PAIRS, 1, partial(NativeNetwork, library=library), watched)
     content = watched.states[0]
     state = state_from_bytes(content, "net.state.npz")
     assert isinstance(state, TrainingState)

@@ -190,7 +190,7 @@ class Library:
         self._array(x)
         if x.shape[1] != sizes.in_channels:
             raise NativeError(f"the input has shape {x.shape}, not (batch, {sizes.in_channels}, height, width)")
-        if parameters.ndim != 1 or parameters.size < sizes.params:
+        if parameters.ndim != 1 or parameters.size != sizes.params:
             raise NativeError(f"{parameters.size} parameters are given, and {sizes.params} needed")
         return sizes
 

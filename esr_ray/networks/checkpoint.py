@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import sys
 import tempfile
 from collections.abc import Mapping
 from functools import cache
@@ -71,10 +70,6 @@ def _add(content: Any, name: str, kind: str, shape: tuple[int, ...], data: bytes
 @cache
 def _messages() -> Any:
     """MindSpore's own description of its checkpoints. MindSpore itself is not imported: that takes a second."""
-    if "mindspore" in sys.modules:
-        from mindspore.train import checkpoint_pb2
-
-        return checkpoint_pb2
     package = importlib.util.find_spec("mindspore")
     if package is None or not package.submodule_search_locations:
         raise ImportError("MindSpore is not installed")

@@ -12,7 +12,7 @@ from esr_ray.native.choice import choose_library
 from esr_ray.native.describe import unsupported
 from esr_ray.networks.target import use_target
 from esr_ray.space.spec import NetworkSpec
-from esr_ray.training.native import Mean, NativeNetworks
+from esr_ray.training.native import Mean, NativeNetwork
 from esr_ray.training.network import NetworkMaker, TrainableNetwork
 
 log = logging.getLogger(__name__)
@@ -30,15 +30,15 @@ class Kernels:
 class _NativeOrPlain:
     """The native path, for networks that it knows; the plain one for the rest, made ready with the first of them."""
 
-    def __init__(self, native: NativeNetworks, make_plain: Callable[[], NetworkMaker]) -> None:
-        self.native, self._make_plain = native, make_plain
+    def __init__(self, native: NetworkMaker, make_plain: Callable[[], NetworkMaker]) -> None:
+        self._native, self._make_plain = native, make_plain
         self._plain: NetworkMaker | None = None
         self._told: set[str] = set()
 
     def __call__(self, spec: NetworkSpec, config: TrainingConfig, seed: int) -> TrainableNetwork:
         reason = unsupported(spec)
         if reason is None:
-            return self.native(spec, config, seed)
+            return self._native(spec, config, seed)
         if reason not in self._told:
             self._told.add(reason)
             log.warning("plain kernels for networks with it: %s", reason)
@@ -68,4 +68,5 @@ def choose_kernels(config: Config, target: str, members: int = 1, mean: Mean | N
     library, reason = choose_library(config.runtime.kernels, target)
     if library is None:
         return Kernels("plain", reason, make_plain())
-    return Kernels(library.kernels, reason, _NativeOrPlain(NativeNetworks(library, mean), make_plain))
+    native = partial(NativeNetwork, library=library, mean=mean)
+    return Kernels(library.kernels, reason, _NativeOrPlain(native, make_plain))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,27 +26,19 @@ def update_settings(rate: float, step: int, clip_norm: float | None, average_wei
 
 
 Mean = Callable[[np.ndarray], np.ndarray]
-"""Of a vector, the mean over processes that train together, each on its share of a batch."""
-
-
-@dataclass(frozen=True)
-class NativeNetworks:
-    """Makes native networks; call it as (spec, config, seed)."""
-
-    library: Library
-    mean: Mean | None = None
-
-    def __call__(self, spec: NetworkSpec, config: TrainingConfig, seed: int) -> NativeNetwork:
-        return NativeNetwork(self, spec, config, seed)
+"""Of a vector, the mean over processes that train together."""
 
 
 class NativeNetwork:
     """A `TrainableNetwork` on the native library."""
 
-    def __init__(self, networks: NativeNetworks, spec: NetworkSpec, config: TrainingConfig, seed: int) -> None:
+    def __init__(
+        self, spec: NetworkSpec, config: TrainingConfig, seed: int, library: Library, mean: Mean | None = None
+    ) -> None:
+        """With a `mean` it trains as one of several, each on its share of a batch."""
         self.spec, self._config = spec, config
-        self._library, self._mean = networks.library, networks.mean
-        self.kernels = networks.library.kernels
+        self._library, self._mean = library, mean
+        self.kernels = library.kernels
         self._shapes = parameter_shapes(spec)
         self._description = describe(spec)
         self._rates = learning_rates(config)

@@ -30,6 +30,19 @@ int fail(const std::string& message, int status = REFUSED) {
     return status;
 }
 
+// Whether the vectors have the lengths that a plan needs; where not, the last error says so.
+bool fits(const Plan& plan, int64_t given, int64_t room = INT64_MAX) {
+    if (given != plan.network.parameters)
+        fail("the vector of parameters has " + std::to_string(given) + ", and " +
+             std::to_string(plan.network.parameters) + " are needed");
+    else if ((int64_t)plan.workspace() > room)
+        fail("the workspace has " + std::to_string(room) + " reals of the " + std::to_string(plan.workspace()) +
+             " needed");
+    else
+        return true;
+    return false;
+}
+
 template <typename F>
 int guarded(F f) {
     try {
@@ -92,49 +105,41 @@ ESRN_API int esrn_sizes(ESRN_SHAPE, int64_t* sizes, double* flops) {
     });
 }
 
-// `capacity`, `room`: reals that the vectors of parameters and the workspace have.
-ESRN_API int esrn_forward(ESRN_SHAPE, const real* parameters, int64_t capacity, const real* input, real* output,
+// `given`, `room`: reals that the vectors of parameters and the workspace have; the former are the network's own alone.
+ESRN_API int esrn_forward(ESRN_SHAPE, const real* parameters, int64_t given, const real* input, real* output,
                           real* workspace, int64_t room) {
     return guarded([&] {
         std::string error;
         const auto plan = cached_plan(description, integers, batch, height, width, true, &error);
         if (!plan) return fail(error);
-        if (plan->network.parameters > capacity)
-            return fail("the vector of parameters has " + std::to_string(capacity) + " of the " +
-                        std::to_string(plan->network.parameters) + " needed");
-        if ((int64_t)plan->workspace() > room)
-            return fail("the workspace has " + std::to_string(room) + " reals of the " +
-                        std::to_string(plan->workspace()) + " needed");
+        if (!fits(*plan, given, room)) return REFUSED;
         run_forward(*plan, parameters, input, output, workspace);
         return 0;
     });
 }
 
 // Forward alone, in memory of the library's own.
-ESRN_API int esrn_infer(ESRN_SHAPE, const real* parameters, int64_t capacity, const real* input, real* output) {
+ESRN_API int esrn_infer(ESRN_SHAPE, const real* parameters, int64_t given, const real* input, real* output) {
     return guarded([&] {
         std::string error;
         const auto plan = cached_plan(description, integers, batch, height, width, false, &error);
         if (!plan) return fail(error);
-        if (plan->network.parameters > capacity) return fail("the vector of parameters is too short");
+        if (!fits(*plan, given)) return REFUSED;
         const Lease workspace(plan->workspace());
         run_forward(*plan, parameters, input, output, workspace.data());
         return 0;
     });
 }
 
-// `gradient` has the capacity of the parameters; what lies beyond the network's own is set to 0.
-ESRN_API int esrn_backward(ESRN_SHAPE, const real* parameters, int64_t capacity, const real* output_gradient,
+// `gradient` is as long as the parameters.
+ESRN_API int esrn_backward(ESRN_SHAPE, const real* parameters, int64_t given, const real* output_gradient,
                            real* workspace, int64_t room, real* gradient) {
     return guarded([&] {
         std::string error;
         const auto plan = cached_plan(description, integers, batch, height, width, true, &error);
         if (!plan) return fail(error);
-        const int64_t n = plan->network.parameters;
-        if (n > capacity || (int64_t)plan->workspace() > room)
-            return fail("the vector of parameters or the workspace is too short");
+        if (!fits(*plan, given, room)) return REFUSED;
         run_backward(*plan, parameters, output_gradient, workspace, gradient);
-        memset(gradient + n, 0, (capacity - n) * sizeof(real));
         return 0;
     });
 }
@@ -152,19 +157,15 @@ ESRN_API int esrn_crops(const int64_t* crops, int count, int size, real* out) {
 }
 
 // Mean absolute (or, if `squared`, mean squared) difference of the network's output and `target` (batch, channels out,
-// scale * height, scale * width), and its gradient: `capacity` reals, 0 beyond the network's own parameters.
-ESRN_API int esrn_gradient(ESRN_SHAPE, const real* parameters, int64_t capacity, const real* input, const real* target,
+// scale * height, scale * width), and its gradient, as long as the parameters.
+ESRN_API int esrn_gradient(ESRN_SHAPE, const real* parameters, int64_t given, const real* input, const real* target,
                            int squared, real* loss, real* gradient) {
     return guarded([&] {
         std::string error;
         const auto plan = cached_plan(description, integers, batch, height, width, true, &error);
         if (!plan) return fail(error);
-        const int64_t n = plan->network.parameters;
-        if (n > capacity)
-            return fail("the vector of parameters has " + std::to_string(capacity) + " of the " + std::to_string(n) +
-                        " needed");
+        if (!fits(*plan, given)) return REFUSED;
         *loss = loss_gradient(*plan, squared ? Loss::SQUARED : Loss::ABSOLUTE, parameters, input, target, gradient);
-        memset(gradient + n, 0, (capacity - n) * sizeof(real));
         return 0;
     });
 }

@@ -53,6 +53,7 @@ int description_length(const int32_t* d, int64_t size, std::string* error) {
     if (d[VERSION] != DESCRIPTION_VERSION) return *error = "the description is of another version of the library", -1;
     if (!within(d[BLOCKS], MOST_BLOCKS)) return *error = "the number of blocks must be 1 to 4096", -1;
     if (HEADER + 4 * (int64_t)d[BLOCKS] > size) return *error = "the description ends before its last block", -1;
+    if (HEADER + 4 * (int64_t)d[BLOCKS] < size) return *error = "the description goes on after its last block", -1;
     return HEADER + 4 * d[BLOCKS];
 }
 
