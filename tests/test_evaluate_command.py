@@ -240,6 +240,8 @@ def test_networks_of_one_name_are_told_apart_by_their_folders(capsys, tmp_path, 
 @pytest.mark.usefixtures("block_types")
 def test_a_runs_network_is_evaluated_with_the_runs_own_blocks(tmp_path, pictures):
     """By its run folder and by that of its checkpoints, in a process that has not seen the block type before."""
+    # A graph is compiled for each size.
+    (pictures / "Tiny" / "HR" / "p1.png").unlink()
     spec = NetworkSpec(("R_1_4_8",), 8, 2, "bicubic")
     run = RunFolder(tmp_path / "run")
     given = write(tmp_path, SIMPLE)
