@@ -21,6 +21,8 @@ if [ "${1-}" = --cluster ]; then
     fi
     exec "$VENV/bin/python" -m pytest -m cluster "$@"
 fi
+# Containers often set it: each of some hundred processes would compile the sources again.
+unset PYTHONDONTWRITEBYTECODE
 "$VENV/bin/ruff" check .
 "$VENV/bin/ruff" format --check .
 "$VENV/bin/mypy"
