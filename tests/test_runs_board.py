@@ -366,6 +366,18 @@ def test_board_of_a_run_without_a_search_is_one_file(tmp_path):
     assert points(tmp_path / "tensorboard") == [("3_full_training/psnr_y_network_00", 5, 31.0)]
 
 
+def test_a_training_that_goes_on_from_an_earlier_step_shows_each_figure_once(tmp_path):
+    """Its driver was killed after it had recorded step 20 and before the state of that step was kept."""
+    board = Board(tmp_path / "tensorboard")
+    for step, psnr in ((10, 30.0), (20, 31.0), (20, 31.0), (30, 32.0), (20, 31.5)):
+        board.see(Validated(step, psnr, 29.0, 0.9, "network_00"), History())
+    board.see(Validated(20, 31.0, 29.0, 0.9, "network_01"), History())
+    board.close()
+    found = shown(tmp_path / "tensorboard", "3_full_training/psnr_y_network_00")
+    assert found == [(10, 30.0), (20, 31.0), (30, 32.0), (20, 31.5)]
+    assert shown(tmp_path / "tensorboard", "3_full_training/psnr_y_network_01") == [(20, 31.0)]
+
+
 # The disk.
 
 

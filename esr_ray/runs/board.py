@@ -71,6 +71,7 @@ class Board:
         self._events.add_layout(layout(judged_by))
         self._busy = Thinned(POINTS)
         self._losses: dict[str, tuple[Thinned, list[float]]] = {}
+        self._validated: dict[tuple[str, int], float] = {}
         self._comparisons: dict[str, Comparisons] = {}
         self._last: History | None = None
         # Trainers tell of their steps from another thread.
@@ -100,13 +101,18 @@ class Board:
             case Progressed() | CurveFound():
                 self._show_loss(event)
             case Validated():
-                self._events.add_scalar(
-                    f"3_full_training/{event.by}_{event.network}", event.quality.fitness, event.step
-                )
+                self._show_validation(event)
             case TrainingEnded():
                 self._finish_comparisons()
             case Reported():
                 self._report(event)
+
+    def _show_validation(self, event: Validated) -> None:
+        """Once, unless it is another figure: a training that goes on from its last state comes to some steps again."""
+        place, value = (event.network, event.step), event.quality.fitness
+        if self._validated.get(place) != value:
+            self._validated[place] = value
+            self._events.add_scalar(f"3_full_training/{event.by}_{event.network}", value, event.step)
 
     def close(self) -> None:
         """Write what is still to be shown, and end."""
