@@ -140,34 +140,28 @@ class Chaos:
             return []
         for process in children:
             try:
-                title = " ".join(process.cmdline()) or process.name()
+                title, own = " ".join(process.cmdline()), process.name()
             except psutil.Error:
                 continue
-            if title.startswith(name) or process.name() == name:
+            if title.startswith(name) or own == name:
                 found.append(process)
         return found
 
-    def kill_one(self, name: str, number: int = signal.SIGKILL, places: int = 1) -> bool:
-        """Something happens to a process of this name, in one of the `places` for it, each as likely as the other.
-
-        Nothing happens where it is not there. Else the few evaluators that are there after a start would die as often
-        as all 64, and one candidate that is the last of its batch three times by chance: then it counts as failed.
-        """
+    def kill_one(self, name: str, number: int = signal.SIGKILL) -> bool:
         found = self.processes(name)
-        place = self.random.randrange(max(places, len(found)))
-        if place >= len(found):
+        if not found:
             return False
         try:
-            found[place].send_signal(number)
+            self.random.choice(found).send_signal(number)
         except psutil.NoSuchProcess:
             return False
         return True
 
     def evaluator_killed(self) -> bool:
-        return self.kill_one("ray::ImitatedEvaluator", places=DEVICES)
+        return self.kill_one("ray::ImitatedEvaluator")
 
     def evaluator_frozen(self) -> bool:
-        return self.kill_one("ray::ImitatedEvaluator", signal.SIGSTOP, places=DEVICES)
+        return self.kill_one("ray::ImitatedEvaluator", signal.SIGSTOP)
 
     def driver_killed(self) -> bool:
         return self.kill_one("ray::ImitatedDriver")
