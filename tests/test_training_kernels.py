@@ -33,6 +33,11 @@ def config(kernels="auto", scale=2, **space):
     )
 
 
+def told(caplog):
+    """What our own loggers said: MindSpore warns of itself when a process first builds an optimizer."""
+    return [record for record in caplog.records if record.name.split(".")[0] == "esr_ray"]
+
+
 @pytest.fixture
 def no_library(monkeypatch):
     def unavailable():
@@ -150,12 +155,13 @@ def test_networks_with_a_users_block_are_plain_and_the_others_native(library, ca
     kernels = choose_kernels(config("native"), "CPU")
     networks = [make_network(kernels, of(*arch)) for arch in (("S_1_4_8",), ("S_1_4_8", "R_1_4_8"), ("G_2_4_8",))]
     assert [type(network) for network in networks] == [NativeNetwork, PlainNetwork, NativeNetwork]
-    (message,) = caplog.messages
+    (record,) = told(caplog)
+    message = record.getMessage()
     assert message.startswith("plain kernels for networks with it: R")
     assert message.endswith("is a block type of a user's file")
-    assert caplog.records[0].levelno == logging.WARNING
+    assert record.levelno == logging.WARNING
     make_network(kernels, of("R_1_4_8", "S_2_4_8"))
-    assert len(caplog.messages) == 1
+    assert len(told(caplog)) == 1
     assert set_up == [("CPU", "graph")]
 
 
@@ -165,7 +171,7 @@ def test_a_users_block_type_is_warned_of_once_whatever_its_sizes(library, caplog
     kernels = choose_kernels(config("native"), "CPU")
     for name in ("R_1_4_8", "R_1_8_8", "R_1_4_16"):
         make_network(kernels, of(name))
-    assert len(caplog.messages) == 1
+    assert len(told(caplog)) == 1
 
 
 @pytest.mark.usefixtures("users_block")
