@@ -21,7 +21,7 @@ if [ "${1-}" = --cluster ]; then
     fi
     exec "$VENV/bin/python" -m pytest -m cluster "$@"
 fi
-# Containers often set it: each of some hundred processes would compile the sources again.
+# Containers often set this, and then each of some hundred processes compiles the sources again.
 unset PYTHONDONTWRITEBYTECODE
 "$VENV/bin/ruff" check .
 "$VENV/bin/ruff" format --check .

@@ -104,17 +104,15 @@ def random_kind(call):
 
 
 CHANGES = (
-    *(
-        shorter,
-        longer,
-        deeper,
-        another_shape,
-        pieces,
-        described_wider,
-        described_in_pieces,
-        little_room,
-        another_gradient,
-    ),
+    shorter,
+    longer,
+    deeper,
+    another_shape,
+    pieces,
+    described_wider,
+    described_in_pieces,
+    little_room,
+    another_gradient,
 )
 
 
