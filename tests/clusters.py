@@ -6,7 +6,7 @@ from typing import Any
 
 from ray.cluster_utils import Cluster
 
-from esr_ray.runtime.local import NO_WORKERS_IN_ADVANCE, small
+from esr_ray.runtime.local import SETTINGS, small
 
 
 class SmallCluster(Cluster):
@@ -14,7 +14,7 @@ class SmallCluster(Cluster):
 
     def add_node(self, **options: Any) -> Any:
         if self.head_node is None:
-            settings = {**NO_WORKERS_IN_ADVANCE, **options.pop("_system_config", {})}
+            settings = {**SETTINGS, **options.pop("_system_config", {})}
             options = {"include_dashboard": False, "_system_config": settings, **options}
         with small():
             return super().add_node(**options)

@@ -165,7 +165,8 @@ def test_a_run_that_is_asked_to_stop_resumes_to_the_same_records(
     os.killpg(first.process.pid, signal.SIGINT)
     assert first.wait() == 130
     gate.close(folder, 4)
-    second = search("--resume", str(folder), *ONE)
+    # The first had a Ray of its own.
+    second = search("--resume", str(folder), *ONE, "--address", ray_address)
     wait_for(lambda: len(of_kind(folder, "finished")) >= 4, second)
     # As `kill` does.
     second.process.send_signal(signal.SIGTERM)

@@ -19,8 +19,8 @@ from esr_ray.errors import UserError
 from esr_ray.runs.status import Status
 from esr_ray.runtime.address import find_cluster
 from esr_ray.runtime.driver import Driver, DriverSetup, Outcome
-from esr_ray.runtime.lifeline import Lifeline, RayLost
-from esr_ray.runtime.local import NO_WORKERS_IN_ADVANCE, Started, silent, this_machine_alone
+from esr_ray.runtime.lifeline import DIED, Lifeline, RayLost
+from esr_ray.runtime.local import SETTINGS, Started, silent, this_machine_alone
 from esr_ray.runtime.setup import worker_environment
 
 POLL_S = 0.5
@@ -54,7 +54,7 @@ def _connected(address: str | None) -> Iterator[None]:
                     address="local",
                     num_cpus=usable_cores(),
                     include_dashboard=False,
-                    _system_config=NO_WORKERS_IN_ADVANCE,
+                    _system_config=SETTINGS,
                     **options,
                 )
                 started.note()
@@ -155,7 +155,7 @@ def _outcome(running: ray.ObjectRef) -> Outcome:
         return outcome
     except RayActorError:
         # Ray restarts a driver that has died, as long as there is its node.
-        raise RayLost("the part of Ray that runs on this machine has died") from None
+        raise RayLost(DIED) from None
     except RayTaskError as error:
         # A defect of ours: the run can be resumed all the same.
         reason = str(error).strip().splitlines()[-1].strip()

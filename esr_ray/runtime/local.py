@@ -21,8 +21,10 @@ MARK = "esr_ray"
 NEEDLESS = ("start_monitor", "start_log_monitor", "start_api_server")
 """What a node starts that nothing here asks for: the autoscaler, and what serves logs and the dashboard. It would take
 seconds of each start."""
-NO_WORKERS_IN_ADVANCE = {"prestart_worker_first_driver": False}
-"""A setting of Ray's: each worker of ours has an environment of its own, and others would only take its time."""
+SETTINGS = {"prestart_worker_first_driver": False, "task_events_report_interval_ms": 0}
+"""Settings of Ray's. Each worker of ours has an environment of its own, and others that are started in advance would
+only take its time. Records of tasks are for the dashboard, and Ray's own end waits 10 s for a head that has died to
+take the last of them."""
 
 
 @contextmanager
@@ -129,6 +131,16 @@ def _changed(module: str, name: str, value: Any) -> Iterator[None]:
         setattr(owner, name, before)
 
 
+def has_died() -> bool:
+    """Whether a part of the Ray that this process has started is there no more; False where it has started none."""
+    # Not there in other versions of Ray, perhaps.
+    with suppress(ImportError, AttributeError):
+        from ray._private.worker import global_worker
+
+        return global_worker.node is not None and bool(global_worker.node.dead_processes())
+    return False
+
+
 class Started:
     """What a Ray of this machine alone leaves to be cleared away: processes, and the folder of its session.
 
@@ -153,8 +165,12 @@ class Started:
                 _sweep(self.folder.parent)
 
     def clear(self, keep_logs: bool = False) -> None:
-        """Ray has ended. Kill what is left of it (others may wait for a part that died), and remove its files."""
-        _, left = psutil.wait_procs(self._processes, ENDS_S)
+        """Ray has ended. Kill what is left of it, and remove its files.
+
+        With `keep_logs` (it has not started, or was lost) its logs are left, and nothing is waited for: what would end
+        by itself was told so by a part that has died.
+        """
+        _, left = psutil.wait_procs(self._processes, 0 if keep_logs else ENDS_S)
         for process in left:
             with suppress(psutil.Error):
                 process.kill()

@@ -20,7 +20,7 @@ import ray
 from esr_ray.metrics import Quality
 from esr_ray.networks.target import VISIBLE
 from esr_ray.runs.artifacts import Artifacts
-from esr_ray.runtime import client, driver, lifeline, ray_backend
+from esr_ray.runtime import client, driver, ray_backend
 from esr_ray.runtime.evaluator import Evaluator, Ready, Reply
 from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.search.job import Job
@@ -75,6 +75,8 @@ class ImitatedDriver(driver.Driver):
         # In the driver's own process, which has imported this file.
         driver.RayBackend = partial(ray_backend.RayBackend, evaluator=ImitatedEvaluator)  # type: ignore[misc,assignment]
         ray_backend.LEAST_DEADLINE_S = DEADLINE_S
+        # All take about as long: a frozen one need not hold up its batch for ten times the slowest.
+        ray_backend.DEADLINE_FACTOR = 3
         ray_backend.LOOK_S = 1.0
         # Their pictures are none.
         Artifacts.compared = lambda *given: None  # type: ignore[method-assign,assignment]
@@ -86,8 +88,6 @@ def main(devices: int, trouble: str, arguments: list[str]) -> int:
 
     os.environ[TROUBLE] = trouble
     client.Driver = ImitatedDriver  # type: ignore[misc]
-    # Ray's own patience is a minute; the lifeline's has to be shorter here, for many deaths in a few minutes.
-    lifeline.PATIENCE_S = 4.0
     # It misses the library of the NPUs that are not there.
     logging.getLogger("ray._private.accelerators.npu").disabled = True
     ray.init = partial(ray.init, resources={"NPU": devices})

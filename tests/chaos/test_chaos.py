@@ -76,6 +76,8 @@ def test_a_driver_that_dies_again_and_again_among_bad_devices_ends_as_undisturbe
 # The long form.
 
 DEVICES, SEED, MOST_S = 64, 7, 900
+GREAT_EVERY = 200
+"""Results between what happens to the whole command."""
 CONFIG = {
     "seed": SEED,
     "pipeline": ["search"],
@@ -113,11 +115,11 @@ class Chaos:
         self.home, self.folder, self.trouble = home, home / "runs" / "chaos", home / "trouble"
         self.random, self.happened, self.ended = random.Random(SEED), Counter(), Counter()
         self.process: psutil.Popen | None = None
+        self.great_at = 0
         self.great = list(GREAT)
         self.random.shuffle(self.great)
 
-    def begin(self, results: int = 0) -> None:
-        self.results_at_begin = results
+    def begin(self) -> None:
         known = ["--resume", str(self.folder)] if (self.folder / "config.yml").exists() else ["chaos.yml"]
         self.log = (self.home / "output.txt").open("a")
         here = str(Path(__file__).parent)
@@ -147,21 +149,23 @@ class Chaos:
                 found.append(process)
         return found
 
-    def kill_one(self, name: str, number: int = signal.SIGKILL) -> bool:
+    def kill_one(self, name: str, number: int = signal.SIGKILL, places: int = 1) -> bool:
+        """One of as many places, if a process is there: a few do not die as often as many."""
         found = self.processes(name)
-        if not found:
+        place = self.random.randrange(max(places, len(found)))
+        if place >= len(found):
             return False
         try:
-            self.random.choice(found).send_signal(number)
+            found[place].send_signal(number)
         except psutil.NoSuchProcess:
             return False
         return True
 
     def evaluator_killed(self) -> bool:
-        return self.kill_one("ray::ImitatedEvaluator")
+        return self.kill_one("ray::ImitatedEvaluator", places=DEVICES)
 
     def evaluator_frozen(self) -> bool:
-        return self.kill_one("ray::ImitatedEvaluator", signal.SIGSTOP)
+        return self.kill_one("ray::ImitatedEvaluator", signal.SIGSTOP, places=DEVICES)
 
     def driver_killed(self) -> bool:
         return self.kill_one("ray::ImitatedDriver")
@@ -187,12 +191,12 @@ class Chaos:
         return True
 
     def disturb(self, results: int) -> None:
-        """Something happens; what ends the command, or its driver, not before it has had some results. One kind of
-        these comes after the other, that all do."""
-        small = (self.evaluator_killed, self.evaluator_killed, self.evaluator_frozen)
-        if results < self.results_at_begin + DEVICES or self.random.random() < 0.7:
-            fault = self.random.choice(small)
+        """Something happens to an evaluator, and to the whole command after each GREAT_EVERY results; one kind of that
+        comes after the other, that all do."""
+        if results < self.great_at + GREAT_EVERY:
+            fault = self.random.choice((self.evaluator_killed, self.evaluator_killed, self.evaluator_frozen))
         else:
+            self.great_at = results
             fault = getattr(self, self.great[0])
             self.great.append(self.great.pop(0))
         if fault():
@@ -228,7 +232,7 @@ def test_a_search_among_many_deaths_ends_as_undisturbed(tmp_path, capsys):
         chaos.begin()
         while True:
             try:
-                status = chaos.process.wait(chaos.random.uniform(2, 6))
+                status = chaos.process.wait(chaos.random.uniform(1, 3))
             except psutil.TimeoutExpired:
                 assert time.monotonic() - began < 2 * MOST_S, (tmp_path / "output.txt").read_text()[-5000:]
                 # Past its time it is let to its end in peace.
@@ -243,7 +247,7 @@ def test_a_search_among_many_deaths_ends_as_undisturbed(tmp_path, capsys):
                 assert status in (0, 2, 130, 143, -signal.SIGKILL), (tmp_path / "output.txt").read_text()[-5000:]
                 if status == 0:
                     break
-                chaos.begin(len(before))
+                chaos.begin()
     finally:
         chaos.close()
     output = (tmp_path / "output.txt").read_text()
