@@ -52,10 +52,22 @@ def test_a_candidate_that_is_lost_wherever_it_is_trained_fails_and_no_device_is_
     backend = OnDevices(World(lambda job, tries: "lost" if job.id == 2 else "finished"), devices=devices)
     state, _ = search(path, make_config(3), backend)
     assert state.failed == {2}
-    assert backend.world.tries[2] == 3
+    # The last one after a control.
+    assert backend.world.tries[2] == 4
     assert backend.given_up == []
     (failed,) = events_of(path, "failed")
-    assert failed["reason"] == "lost 3 times (runtime.max_attempts), the last: its node died"
+    assert failed["reason"] == "lost 4 times (runtime.max_attempts is 3), the last: its node died"
+
+
+@pytest.mark.parametrize("moment", [3, 4])
+def test_what_all_devices_lose_for_a_moment_costs_no_candidate_as_long_as_it_is_over_with_the_control(fresh, moment):
+    path = fresh()
+    world = World(lambda job, tries: "lost" if job.id == 2 and tries < moment else "finished")
+    backend = OnDevices(world, devices=3)
+    state, _ = search(path, make_config(3), backend)
+    assert state.failed == ({2} if moment == 4 else set())
+    assert world.tries[2] == 4
+    assert backend.given_up == []
 
 
 HERE, THERE = ("device 0", "node"), ("device 1", "node")
@@ -66,6 +78,11 @@ def test_what_has_had_its_attempts_and_a_device_that_lost_several_call_for_a_con
     assert [blame.lost(7, HERE), blame.lost(7, THERE), blame.lost(7, HERE)] == ["again", "again", "control"]
     blame.trained(HERE)
     assert blame.is_tired(7)
+    assert blame.may_try_once_more(7)
+    assert blame.lost(7, THERE) == "control"
+    assert not blame.may_try_once_more(7)
+    assert blame.may_try_once_more(8)
+    assert not Blame(1).may_try_once_more(8)
     blame = Blame(9)
     assert [blame.lost(one, HERE) for one in (1, 2, 1, 2, 3)] == ["again"] * 4 + ["control"]
     blame.gave_up(HERE)

@@ -37,10 +37,15 @@ def is_control(job: int) -> bool:
 
 @dataclass
 class Blame:
-    """What was lost where. `max_attempts` is how often a candidate is tried before it is to blame."""
+    """What was lost where. `max_attempts` is how often a candidate is tried before it is to blame.
+
+    What all devices suffer for a moment, a full temporary folder say, may cost a candidate its last attempts, and be gone
+    when the control is trained. So there is one attempt more after that; where nothing is to be tried again (1), not.
+    """
 
     max_attempts: int
     _losses: Counter[int] = field(default_factory=Counter)
+    _given_more: set[int] = field(default_factory=set)
     _suspects: dict[Device, list[int]] = field(default_factory=dict)
 
     def losses(self, job: int) -> int:
@@ -50,6 +55,13 @@ class Blame:
     def is_tired(self, job: int) -> bool:
         """Whether a job has had all its attempts."""
         return self._losses[job] >= self.max_attempts
+
+    def may_try_once_more(self, job: int) -> bool:
+        """Whether a job that is tired gets another attempt, after the control; asked once for each."""
+        if self.max_attempts == 1 or job in self._given_more:
+            return False
+        self._given_more.add(job)
+        return True
 
     def trained(self, device: Device) -> None:
         """A device has trained something: it was not to blame for what it lost before."""
