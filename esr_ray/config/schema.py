@@ -328,8 +328,8 @@ class RuntimeConfig(Section):
     max_attempts: Count = Field(
         3,
         description="how often a candidate is tried whose process or node dies, before a small known network shows "
-        "whether its device is to blame; if that trains, the candidate is tried once more (not where this is 1). A device "
-        "that loses one after the other is given up, and where none is left the run stops",
+        "whether its device is to blame; if that trains, the candidate is tried once more (not where this is 1). "
+        "A device that loses one after the other is given up, and where none is left the run stops",
     )
     candidate_timeout_s: Annotated[float, Field(gt=0)] | None = Field(
         None,

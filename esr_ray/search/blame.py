@@ -39,8 +39,8 @@ def is_control(job: int) -> bool:
 class Blame:
     """What was lost where. `max_attempts` is how often a candidate is tried before it is to blame.
 
-    What all devices suffer for a moment, a full temporary folder say, may cost a candidate its last attempts, and be gone
-    when the control is trained. So there is one attempt more after that; where nothing is to be tried again (1), not.
+    What all devices suffer for a moment, a full temporary folder say, may cost a candidate its last attempts, and be
+    gone when the control is trained. So there is one attempt more after that; where nothing is tried again (1), none.
     """
 
     max_attempts: int
