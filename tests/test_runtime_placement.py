@@ -8,6 +8,7 @@ import pytest
 
 from esr_ray.config.schema import RuntimeConfig
 from esr_ray.errors import UserError
+from esr_ray.runtime.pinning import idle_first
 from esr_ray.runtime.placement import check_same_devices, decide_placement, ray_options
 
 CPUS = {"CPU": 4.0, "memory": 1e9}
@@ -154,6 +155,13 @@ def test_each_process_has_a_core_of_its_own_until_it_ends(tmp_path):
     finally:
         for one in running:
             one.end()
+
+
+def test_cores_that_others_use_come_last(monkeypatch):
+    monkeypatch.setattr("psutil.cpu_percent", lambda interval, percpu: [9.0, 98.0, 0.0, 60.0, 11.0])
+    assert idle_first({0, 1, 2, 3, 4}) == [0, 2, 4, 3, 1]
+    # One that was switched off is not shown, and so moves the others.
+    assert idle_first({5, 1, 4}) == [4, 5, 1]
 
 
 def test_core_that_is_not_allowed_is_not_taken(tmp_path):
