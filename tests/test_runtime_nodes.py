@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import ray
 from clusters import SmallCluster
@@ -49,7 +50,7 @@ class Nodes:
 
     def __init__(self) -> None:
         self.cluster = SmallCluster()
-        self.by_name: dict[str, object] = {}
+        self.by_name: dict[str, Any] = {}
 
     def add(self, name: str, **more: Any) -> None:
         options: dict[str, Any] = {"num_cpus": 4, "resources": {"NPU": DEVICES}, "node_name": name, **more}
@@ -57,6 +58,14 @@ class Nodes:
 
     def remove(self, name: str) -> None:
         self.cluster.remove_node(self.by_name.pop(name), allow_graceful=False)
+
+    def cut_off(self, name: str) -> list[psutil.Process]:
+        """Nothing of a node answers any more: its processes, which wait."""
+        raylet = psutil.Process(self.by_name.pop(name).all_processes["raylet"][0].process.pid)
+        processes = [raylet, *raylet.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        return processes
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +195,38 @@ def test_a_node_that_joins_is_used_and_what_a_removed_one_trained_is_lost_and_tr
     events_until(backend, lambda events: "2 NPUs have gone: 2 evaluators" in says)
     assert counts[0] == 4
     assert counts[-1] == 2
+    backend.cancel()
+
+
+@pytest.mark.slow
+def test_what_a_node_trained_that_was_cut_off_is_trained_elsewhere_and_one_that_comes_back_joins_anew(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    nodes.add("second")
+    connect(nodes)
+    says: list[str] = []
+    backend = backend_on(says, [])
+    never = tmp_path / "never"
+    backend.submit([Told(0, never), Told(1, never)])
+    events_until(backend, lambda events: sum(isinstance(event, Began) for event in events) == DEVICES)
+    cut = nodes.cut_off("second")
+    seen = events_until(backend, lambda events: sum(isinstance(event, Lost) for event in events) == DEVICES)
+    assert sorted(event.job for event in seen if isinstance(event, Lost)) == [0, 1]
+    nodes.add("third")
+    backend.submit([Told(0), Told(1)])
+    seen = events_until(backend, lambda events: len(ended(events)) == DEVICES)
+    assert {event.reason.split()[0] for event in ended(seen)} == {"third"}
+    # It is told that it was given up, and ends; what it trains is asked of it no more.
+    for process in cut:
+        process.resume()
+    _, left = psutil.wait_procs(cut, timeout=60)
+    assert left == []
+    # As `ray start` does there.
+    nodes.add("second")
+    backend.submit([Told(index) for index in range(2, 6)])
+    seen = events_until(backend, lambda events: len(ended(events)) == 4)
+    assert sorted(event.job for event in ended(seen)) == [2, 3, 4, 5]
+    assert not any(isinstance(event, Lost) for event in seen)
     backend.cancel()
 
 
