@@ -45,9 +45,9 @@ def pytest_collection_modifyitems(config, items):
         for tests in files:
             chance.shuffle(tests)
     if WORKER is not None:
-        # The long ones first: else one process would wait for the other at the end. Of those without a Ray they are
-        # those of native kernels and training, and not those of configuration. The long form of chaos leaves time for
-        # nothing that waits for a process; so fuzz, which waits for none, is beside it.
+        # The long ones first: else one process would wait for the other at the end. Without a Ray these are the files
+        # of training and native kernels, late in the alphabet. The long form of chaos leaves time for nothing that
+        # waits for a process; so fuzz, which waits for none, is beside it.
         files.reverse()
         files.sort(
             key=lambda tests: (

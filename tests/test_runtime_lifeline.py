@@ -55,7 +55,7 @@ try:
         follow(driver, lambda status: None)
 except lifeline.RayLost as error:
     told = str(error)
-found = re.fullmatch(lifeline.DIED + r" \\(Ray's own logs are in (.*)\\)", told)
+found = re.fullmatch(r"the part of Ray that runs on this machine has died \\(Ray's own logs are in (.*)\\)", told)
 assert found, told
 _, left = psutil.wait_procs(started, timeout=10)
 assert left == [], left

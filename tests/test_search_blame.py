@@ -78,11 +78,13 @@ def test_what_has_had_its_attempts_and_a_device_that_lost_several_call_for_a_con
     assert [blame.lost(7, HERE), blame.lost(7, THERE), blame.lost(7, HERE)] == ["again", "again", "control"]
     blame.trained(HERE)
     assert blame.is_tired(7)
-    assert blame.may_try_once_more(7)
+    assert not blame.is_to_blame(7)
     assert blame.lost(7, THERE) == "control"
-    assert not blame.may_try_once_more(7)
-    assert blame.may_try_once_more(8)
-    assert not Blame(1).may_try_once_more(8)
+    assert blame.is_to_blame(7)
+    # Nothing is tried again.
+    blame = Blame(1)
+    assert blame.lost(7, HERE) == "control"
+    assert blame.is_to_blame(7)
     blame = Blame(9)
     assert [blame.lost(one, HERE) for one in (1, 2, 1, 2, 3)] == ["again"] * 4 + ["control"]
     blame.gave_up(HERE)

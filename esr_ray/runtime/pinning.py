@@ -27,10 +27,9 @@ LOOK_S = 0.1
 def pin_to_free_core(patience_s: float = PATIENCE_S) -> int | None:
     """Pin this process, before it starts threads, to an allowed core that no evaluator has; None if all are taken."""
     deadline = time.monotonic() + patience_s
-    core = _try_cores()
-    # Each try looks for LOOK_S.
-    while core is None and time.monotonic() < deadline:
-        core = _try_cores()
+    while (core := _try_cores()) is None and time.monotonic() < deadline:
+        # Each try has looked for LOOK_S.
+        continue
     return core
 
 

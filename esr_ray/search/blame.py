@@ -45,7 +45,6 @@ class Blame:
 
     max_attempts: int
     _losses: Counter[int] = field(default_factory=Counter)
-    _given_more: set[int] = field(default_factory=set)
     _suspects: dict[Device, list[int]] = field(default_factory=dict)
 
     def losses(self, job: int) -> int:
@@ -56,12 +55,9 @@ class Blame:
         """Whether a job has had all its attempts."""
         return self._losses[job] >= self.max_attempts
 
-    def may_try_once_more(self, job: int) -> bool:
-        """Whether a job that is tired gets another attempt, after the control; asked once for each."""
-        if self.max_attempts == 1 or job in self._given_more:
-            return False
-        self._given_more.add(job)
-        return True
+    def is_to_blame(self, job: int) -> bool:
+        """Whether a job that is tired, and whose control was trained, has failed."""
+        return self._losses[job] >= self.max_attempts + (self.max_attempts > 1)
 
     def trained(self, device: Device) -> None:
         """A device has trained something: it was not to blame for what it lost before."""

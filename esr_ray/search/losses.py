@@ -63,7 +63,7 @@ class Losses:
         if loss.job not in self.record.state.pending:
             # Nobody needs it any more.
             return
-        if self.blame.is_tired(loss.job) and not self.blame.may_try_once_more(loss.job):
+        if self.blame.is_to_blame(loss.job):
             times = f"lost {self.blame.losses(loss.job)} times (runtime.max_attempts is {self.blame.max_attempts})"
             self.record.append(Failed(loss.job, f"{times}, the last: {loss.reason}"))
         else:
