@@ -131,6 +131,12 @@ def test_a_result_that_is_judged_by_a_figure_that_it_does_not_have_is_none(by):
         decode({**encode(finished(0)), "by": by})
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_result_that_is_no_number_is_none(value):
+    with pytest.raises(ValueError, match=r"psnr_y: .* is not a finite number"):
+        decode({**encode(finished(0)), "psnr_y": value})
+
+
 def test_an_event_that_is_unknown_is_told_in_one_line(tmp_path):
     path = tmp_path / "journal.jsonl"
     with pytest.raises(UserError) as caught:

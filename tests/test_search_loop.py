@@ -6,6 +6,7 @@ That interrupted and resumed is the same as uninterrupted is in test_search_resu
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -188,6 +189,20 @@ def test_a_network_that_is_not_the_counted_one_is_a_failure_with_a_reason(fresh)
     (failure,) = events_of(path, "failed")
     assert failure["reason"] == f"the built network has {params + 1:,} parameters, the count says {params:,}"
     assert finished_in(path) == {0, 1, 3}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_result_that_is_no_number_is_a_failure_of_that_candidate_alone(fresh, value):
+    class OneOfNoNumber(World):
+        def fitness(self, job):
+            return value if job.id == 2 else super().fitness(job)
+
+    path = fresh()
+    state, _ = search(path, make_config(2), InProcess(OneOfNoNumber()))
+    (failure,) = events_of(path, "failed")
+    assert (failure["job"], failure["reason"]) == (2, f"its psnr_y is {value}, which is not a finite number")
+    assert np.isfinite(view_of(state).estimate.mean).all()
+    assert read_history(path).state == state
 
 
 def test_late_events_of_jobs_that_ended_are_ignored(fresh):

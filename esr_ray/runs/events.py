@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, Literal
 
@@ -202,6 +203,9 @@ def decode(content: dict[str, Any]) -> Event:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{content.get('event')!r}: {where}: {first['msg']}") from None
-    if isinstance(event, Finished | Validated) and (event.by not in FIGURES or getattr(event, event.by) is None):
-        raise ValueError(f"{content.get('event')!r}: by: {event.by!r} is no figure that it has")
+    if isinstance(event, Finished | Validated):
+        if event.by not in FIGURES or getattr(event, event.by) is None:
+            raise ValueError(f"{content.get('event')!r}: by: {event.by!r} is no figure that it has")
+        if not math.isfinite(event.quality.fitness):
+            raise ValueError(f"{content.get('event')!r}: {event.by}: {event.quality.fitness} is not a finite number")
     return event

@@ -5,6 +5,7 @@ Knows neither Ray nor time: the same loop runs under Ray, in a simulator and in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from esr_ray.search.algorithm import Algorithm
@@ -80,8 +81,11 @@ def _ended(done: Done, state: State, keep: Callable[[Done], None]) -> Finished |
         return Failed(
             done.job, f"the built network has {trained.params:,} parameters, the count says {candidate.params:,}"
         )
-    keep(done)
     quality = trained.quality
+    if not math.isfinite(quality.fitness):
+        # One such value would make the estimates of all candidates NaN.
+        return Failed(done.job, f"its {quality.by} is {quality.fitness}, which is not a finite number")
+    keep(done)
     return Finished(
         done.job,
         candidate.id,

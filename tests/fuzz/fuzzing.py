@@ -9,6 +9,7 @@ from __future__ import annotations
 import resource
 import signal
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -106,7 +107,8 @@ def where(error: BaseException) -> str:
 
 @contextmanager
 def bounded(memory: int) -> Iterator[None]:
-    """Memory beyond what the process has now, and the processor's time, are limited within."""
+    """Memory beyond what the process has now, and the processor's time, are limited within. What NumPy warns of (a mean
+    of nothing, an overflow) is an error there: something was computed with numbers that nobody had looked at."""
 
     def stop(number: int, frame: object) -> None:
         raise Hangs(f"takes more than {SECONDS} s")
@@ -117,7 +119,9 @@ def bounded(memory: int) -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_AS, (now + memory, hard))
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
