@@ -177,7 +177,10 @@ def train(job: tuple[Config, Training, int]) -> Row | None:
         )
     except Diverged:
         return None
-    return Row(**asdict(training), **asdict(trained.quality), seconds=time.process_time() - began, stage=stage)
+    found, took = trained.quality, time.process_time() - began
+    return Row(
+        **asdict(training), psnr_y=found.psnr_y, psnr_rgb=found.psnr_rgb, ssim_y=found.ssim_y, seconds=took, stage=stage
+    )
 
 
 def main() -> None:

@@ -112,6 +112,20 @@ def test_going_on_is_measured() -> None:
     assert re.match(r"\| short, inherited, 0.25 times the rate \| [\d.]+ \|", lines[-1])
 
 
+@pytest.mark.slow
+def test_searches_are_compared_by_real_trainings(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    short = ("--set", "fast_training.steps=2", "--set", "fast_training.schedule.warmup_steps=1")
+    searched = ("--budget", "6", "--seeds", "1", "--workers", "1", "--output", str(rows))
+    lines = run("search_real.py", *searched, "--contenders", "random search", *short)
+    assert re.match(r"random search, seed 0: .* has \d+ % fewer mult-adds than ", lines[-1])
+    trained = len(rows.read_text().splitlines())
+    assert trained > 6
+    # What was trained is not trained again.
+    assert run("search_real.py", *searched, "--contenders", "random search", *short)[-1] == lines[-1]
+    assert len(rows.read_text().splitlines()) == trained
+
+
 def test_the_script_runs_every_benchmark() -> None:
     script = (ROOT / "scripts" / "benchmarks.sh").read_text()
     helpers = {"common", "contenders", "simulated", "torch_contender"}
