@@ -105,7 +105,7 @@ def _likeliest(rows: Floats, values: Floats, noise: Floats) -> _Fitted:
 
     def loss(logarithms: Floats) -> tuple[float, Floats]:
         """The negative logarithm of the likelihood, and its gradient (Bishop 2006, equations 6.69 and 6.70)."""
-        variances = np.exp(logarithms)
+        variances = _exp(logarithms)
         covariance = sum(variance * part for variance, part in zip(variances, parts, strict=True))
         covariance += LEAST * np.eye(len(values))
         inverse = np.linalg.inv(covariance)
@@ -117,4 +117,9 @@ def _likeliest(rows: Floats, values: Floats, noise: Floats) -> _Fitted:
         return float(value), gradient + off / UNSURE
 
     found = minimize(loss, np.log(VARIANCES), jac=True, method="L-BFGS-B", options={"maxiter": 40})
-    return _Fitted(rows, values, noise, np.exp(found.x))
+    return _Fitted(rows, values, noise, _exp(found.x))
+
+
+def _exp(logarithms: Floats) -> Floats:
+    """Variances by their logarithms, within what numbers can hold, wherever a step of the optimiser leads."""
+    return np.asarray(np.exp(np.clip(logarithms, -25, 25)))
