@@ -59,7 +59,7 @@ def replay_events(events: Sequence[Event], name: str, make: Callable[[Config], A
                 raise UserError(
                     f"{name}, event {number}: {_words(recorded)} was chosen there, and "
                     f"{_words(chosen[0]) if chosen else 'nothing'} is now: another version of esr_ray, NumPy or "
-                    "scikit-learn made that choice (the record's first event names them), or the record was changed"
+                    "SciPy made that choice (the record's first event names them), or the record was changed"
                 )
             choices += 1
         if isinstance(event, Dropped) and (algorithm is None or event.job not in algorithm.unneeded(state)):

@@ -316,7 +316,7 @@ class Driver:
         """Write what the run depends on, and what a run that is resumed does with what was under way or failed."""
         facts: dict[str, Any] = {
             "host": socket.gethostname(),
-            "versions": {name: version(name) for name in ("mindspore", "ray", "numpy")}
+            "versions": {name: version(name) for name in ("mindspore", "ray", "numpy", "scipy")}
             | {"esr_ray": esr_ray.__version__},
             "hardware": {
                 "cpu": cpu_name(),
