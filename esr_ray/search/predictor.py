@@ -45,14 +45,15 @@ def ridge(features: Floats, values: Floats, errors: Floats) -> Model:
 
     best, median = float(values.max()), float(np.median(values))
     span = max(best - median, 1e-9 * max(1.0, abs(best)))
-    below = best + HEADROOM * span - values
+    top = best + HEADROOM * span
+    below = top - values
     learnt = -np.log(below / span)
     centre, spread = float(learnt.mean()), float(learnt.std()) or 1.0
     found = _likeliest(rows(features), (learnt - centre) / spread, 1 / _weights(errors / below))
 
     def model(wanted: Floats, deviations: float) -> Floats:
         mean, error = found.predicted(rows(wanted))
-        return best + HEADROOM * span - span * np.exp(-(centre + spread * (mean + deviations * error)))
+        return top - span * np.exp(-(centre + spread * (mean + deviations * error)))
 
     return model
 
@@ -63,9 +64,14 @@ def _weights(errors: Floats) -> Floats:
     return np.asarray(weights / weights.mean())
 
 
-def _parts(inner: Floats) -> tuple[Floats, Floats, Floats]:
-    """The inner products of networks, and what the constant and the products of features make of them."""
-    return np.ones_like(inner), inner, inner**2
+def _kernel(inner: Floats, variances: Floats) -> Floats:
+    """What networks have in common, by their inner products: by the constant, the linear part and the products."""
+    return np.asarray(variances[0] + variances[1] * inner + variances[2] * inner**2)
+
+
+def _covariance(inner: Floats, noise: Floats, variances: Floats) -> Floats:
+    """Of the values of trainings, (n, n)."""
+    return np.asarray(_kernel(inner, variances) + np.diag(variances[3] * noise + LEAST))
 
 
 @dataclass(frozen=True)
@@ -81,18 +87,13 @@ class _Fitted:
     @cached_property
     def inverse(self) -> Floats:
         """Of the covariance of the values, (n, n)."""
-        covariance = sum(
-            variance * part for variance, part in zip(self.variances[:3], _parts(self.rows @ self.rows.T), strict=True)
-        )
-        return np.linalg.inv(covariance + np.diag(self.variances[3] * self.noise + LEAST))
+        return np.linalg.inv(_covariance(self.rows @ self.rows.T, self.noise, self.variances))
 
     def predicted(self, rows: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation, both (k,), of what trainings of networks with these rows (k, F) would give."""
-        known, own = _parts(rows @ self.rows.T), _parts((rows**2).sum(1))
-        to_known = sum(variance * part for variance, part in zip(self.variances[:3], known, strict=True))
+        to_known = _kernel(rows @ self.rows.T, self.variances)
         weighed = to_known @ self.inverse
-        variance = sum(variance * part for variance, part in zip(self.variances[:3], own, strict=True))
-        left = np.maximum(variance - (weighed * to_known).sum(1), 0.0)
+        left = np.maximum(_kernel((rows**2).sum(1), self.variances) - (weighed * to_known).sum(1), 0.0)
         return weighed @ self.values, np.sqrt(left + self.variances[3])
 
 
@@ -101,13 +102,13 @@ def _likeliest(rows: Floats, values: Floats, noise: Floats) -> _Fitted:
     # Imported late: a search without a predictor need not wait for it.
     from scipy.optimize import minimize
 
-    parts = [*_parts(rows @ rows.T), np.diag(noise)]
+    inner = rows @ rows.T
+    parts = [np.ones_like(inner), inner, inner**2, np.diag(noise)]
 
     def loss(logarithms: Floats) -> tuple[float, Floats]:
         """The negative logarithm of the likelihood, and its gradient (Bishop 2006, equations 6.69 and 6.70)."""
         variances = _exp(logarithms)
-        covariance = sum(variance * part for variance, part in zip(variances, parts, strict=True))
-        covariance += LEAST * np.eye(len(values))
+        covariance = _covariance(inner, noise, variances)
         inverse = np.linalg.inv(covariance)
         weights = inverse @ values
         pull = inverse - np.outer(weights, weights)
