@@ -193,10 +193,15 @@ def test_later_rounds_are_bred_from_the_best_proposals_and_promise_more(objectiv
     assert set(many.parents) <= set(range(ROUND))
 
 
-@pytest.mark.parametrize(("trained", "proposals"), [(10, 90), (20, 90), (30, 60), (40, 45), (90, ROUND), (120, ROUND)])
+@pytest.mark.parametrize(
+    ("trained", "proposals"),
+    [(10, 90), (20, 90), (30, 60), (40, 45), (90, ROUND), (120, ROUND), (130, 18), (180, 13), (230, 12)],
+)
 def test_every_proposal_is_predicted_once_and_many_trained_networks_allow_fewer(trained, proposals, monkeypatch):
     monkeypatch.setattr("esr_ray.search.screening.MANY", 20)
-    genomes = networks(160)
+    monkeypatch.setattr("esr_ray.search.screening.VERY_MANY", 120)
+    monkeypatch.setattr("esr_ray.search.screening.FEWEST", 12)
+    genomes = networks(260)
     known, children = split(genomes, trained)
     seen, predicted = view(known), []
 

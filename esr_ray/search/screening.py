@@ -34,9 +34,10 @@ ROUND = 20
 """Proposals of a round."""
 KEPT = 5
 """Of all rounds before, as many of the best are varied in the next one."""
-MANY = 250
-"""Trained candidates from which on there are fewer proposals, down to one round: a driver that proposes hundreds of
-networks for each of tens of thousands of trainings would be late for a thousand devices."""
+MANY, VERY_MANY, FEWEST = 250, 5_000, 5
+"""Trained candidates from which on there are fewer proposals, down to one round, and from which on that has fewer too,
+down to so many: a driver that proposes hundreds of networks for each of tens of thousands of trainings would be late
+for a thousand devices."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Screening:
         rng: np.random.Generator,
     ) -> Child | None:
         """The child to train; `first` makes those of the first round. None where no network is new: not `known`."""
-        proposals = min(self.proposals, max(ROUND, self.proposals * MANY // max(MANY, len(view.ids))))
+        proposals = self._affordable(len(view.ids))
         found = new_children(first, known, min(ROUND, proposals))
         archs = [decode(one.genome) for one in found]
         promised = self.promised(archs, model, view, space)
@@ -89,6 +90,11 @@ class Screening:
             archs += new
             promised = np.concatenate([promised, self.promised(new, model, view, space)])
         return found[best_first(promised)[0]] if found else None
+
+    def _affordable(self, trained: int) -> int:
+        """Proposals for a child after so many trained candidates."""
+        one_round = max(FEWEST, ROUND * VERY_MANY // max(VERY_MANY, trained))
+        return min(self.proposals, max(one_round, self.proposals * MANY // max(MANY, trained)))
 
     def promised(self, archs: Sequence[Arch], model: Model, view: View, space: Space) -> Floats:
         """What networks promise, a row each (n, 2), the more the better: what each would add to the hypervolume of the
