@@ -55,7 +55,6 @@ def search_keys(schedule: str, individuals: int, generations: int, promotion: bo
     """A search, with promotion or of short trainings alone, whose budget is so many generations of short trainings."""
     return [
         "evolution.objectives=[psnr]",
-        "evolution.predictor=null",
         f"evolution.schedule={schedule}",
         f"evolution.num_individual={individuals}",
         f"evolution.num_generation={generations}",
