@@ -176,7 +176,7 @@ def settings(quick: bool) -> list[tuple[str, tuple[str, ...], int, TrainingConfi
     """Trainings that are looked at: the demo's, and the paper's."""
     demo = load_config(str(ROOT / "configs" / "demo.yml")).config
     paper = load_config(str(ROOT / "configs" / "esr_ea_x2.yml")).config
-    result = [(f"demo, batch {demo.fast_training.batch_size}", DEMO_ARCH, demo.space.base_channels, demo.fast_training)]
+    result = [(f"demo, batch {demo.fast_training.batch_size}", DEMO_ARCH, demo.space.frames[0], demo.fast_training)]
     if not quick:
         network = next(one for one in NETWORKS if one.name == "325 K")
         label = f"325 K network, batch {paper.fast_training.batch_size}"

@@ -42,7 +42,7 @@ def choices_of(space: Space) -> Choices:
 def features(arch: Arch, space: Space) -> tuple[list[float], ...]:
     """The features of a network, a list for each of GROUPS; every list has always the same length."""
     blocks, choices = [parse_block(name) for name in arch], choices_of(space)
-    inputs = [space.base_channels, *(block.out for block in blocks[:-1])]
+    inputs = [space.parts(arch)[0], *(block.out for block in blocks[:-1])]
     return (
         _size(arch, blocks, space),
         _types(blocks, inputs, choices),

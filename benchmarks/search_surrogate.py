@@ -129,8 +129,9 @@ def _normal(shape: tuple[int, ...], seed: int, purpose: str, *index: int, tail: 
 
 def cost_terms(arch: Arch, length: int, space: Space) -> Array:
     """What seconds are a sum of: a constant, and for each step mult-adds, convolutions and blocks."""
-    convs = sum(block.convs for block in map(parse_block, arch))
-    return np.array([1, length, length * space.cost(arch).mult_adds / 1e4, length * convs / 10, length * len(arch)])
+    blocks = [parse_block(name) for name in space.parts(arch)[1]]
+    convs = sum(block.convs for block in blocks)
+    return np.array([1, length, length * space.cost(arch).mult_adds / 1e4, length * convs / 10, length * len(blocks)])
 
 
 def fit_seconds(rows: Sequence[Row], space: Space) -> Array:

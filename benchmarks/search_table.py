@@ -117,7 +117,7 @@ def children(table: Table, space: Space, rng: Any, count: int) -> list[Arch]:
     while len(found) < count:
         one, other = (genome_of(pool[int(rng.integers(len(pool)))], space, rng) for _ in range(2))
         child = crossover(one, other, rng)[0] if rng.random() < 0.5 else one
-        repaired = repair(mutate(child, space.vocabulary, 0.15, rng), space, rng)
+        repaired = repair(mutate(child, space, 0.15, rng), space, rng)
         if repaired is not None and decode(repaired) not in table.archs:
             found.setdefault(decode(repaired))
     return list(found)

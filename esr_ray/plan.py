@@ -19,6 +19,7 @@ from esr_ray.space.counts import spec_cost
 from esr_ray.space.reach import Reach, check_budget
 from esr_ray.space.sample import sample_genome
 from esr_ray.space.space import Space
+from esr_ray.space.spec import frame_name, split_frame
 from esr_ray.tasks.make import network_spec, space_of
 from esr_ray.tasks.pictures import PicturePlan, open_benchmarks, open_pictures, plan_pictures
 from esr_ray.tasks.user_files import UserFile, load_paths, read_files
@@ -94,11 +95,12 @@ def _founders(config: Config, space: Space, resume: bool) -> tuple[str, ...]:
     A run that goes on, perhaps in another space, may have found others since.
     """
     given = len(set(config.evolution.founders))
-    held = sum(space.holds(arch) for arch in set(config.evolution.founders))
+    owned = map(space.own, set(config.evolution.founders))
+    held = sum(arch is not None and space.holds(arch) for arch in owned)
     if given and not held and not resume:
         raise UserError(
-            f"evolution.founders: none of the {given} networks is in this space (blocks, nodes, budget); widen the "
-            "space, or begin without them"
+            f"evolution.founders: none of the {given} networks is in this space (blocks, nodes, budget, base "
+            "channels); widen the space, or begin without them"
         )
     if held < given:
         return (f"{held} of {given} networks to begin with are in this space; the others are left out",)
@@ -140,6 +142,11 @@ def _check_networks(config: Config) -> int:
     """Bytes that their checkpoints and states will need. Raises UserError for a block that cannot be built."""
     params = 0
     for index, arch in enumerate(config.networks):
+        if len(config.space.frames) > 1 and split_frame(arch)[0] is None:
+            raise UserError(
+                f"networks[{index}]: names no base channels, and space.base_channels has several; put them before the "
+                f"blocks, such as {frame_name(config.space.frames[0])}"
+            )
         try:
             params += spec_cost(network_spec(arch, config)).params
         except UserError as error:

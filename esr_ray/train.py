@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME,NAME,...",
         action="append",
         default=[],
-        help="a network by its blocks (may be repeated)",
+        help="a network by its blocks, as result.json names it (may be repeated)",
     )
     parser.add_argument(
         "--best", metavar="N", type=int, default=1, help="networks to take of each search, the best in fitness (1)"

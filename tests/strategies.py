@@ -51,7 +51,12 @@ def small_space(scale: int = 2, **keys: object) -> Space:
 
 
 def genomes(space: Space) -> st.SearchStrategy[Genome]:
-    """Any genome over the space's vocabulary, within the budget or not."""
+    """Any genome over the space's vocabulary and of its frames, within the budget or not."""
+    frames = st.sampled_from(space.base_channels if len(space.base_channels) > 1 else [None])
     nodes = st.tuples(st.booleans(), st.sampled_from(space.vocabulary.names))
     lists = st.lists(nodes, min_size=space.node_num, max_size=space.node_num)
-    return lists.map(lambda chosen: Genome(tuple(a for a, _ in chosen), tuple(name for _, name in chosen)))
+    return st.builds(
+        lambda chosen, frame: Genome(tuple(a for a, _ in chosen), tuple(name for _, name in chosen), frame),
+        lists,
+        frames,
+    )

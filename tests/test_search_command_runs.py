@@ -201,8 +201,8 @@ def test_networks_none_of_which_the_space_holds_are_an_error(fails, case, option
     other = run_of(case, "other")
     case.set("output.name", "second").set("space.conv_num", [3])
     assert fails(case.write(), "--seed-from", other.path, *options) == (
-        "evolution.founders: none of the 2 networks is in this space (blocks, nodes, budget); widen the space, or "
-        "begin without them"
+        "evolution.founders: none of the 2 networks is in this space (blocks, nodes, budget, base channels); widen the "
+        "space, or begin without them"
     )
     assert not (case.path / "runs" / "second").exists()
 

@@ -1,5 +1,7 @@
 """Crossover and mutation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,7 +14,6 @@ from esr_ray.space.genome import Genome
 from esr_ray.space.vocabulary import make_vocabulary
 
 SPACE = small_space(node_num=9)
-VOCABULARY = SPACE.vocabulary
 seeds = st.integers(0, 2**32)
 
 
@@ -57,11 +58,13 @@ def test_crossover_swaps_one_segment_of_an_allowed_length_anywhere(node_num):
 
 
 OTHERS = make_vocabulary(SpaceConfig(block_types=("G",), conv_num=(2,), growth_rate=(16, 32)))
+OTHER_BLOCKS = replace(SPACE, vocabulary=OTHERS)
+FRAMES = small_space(node_num=9, base_channels=(8, 12, 16))
 
 
 @given(genomes(SPACE), seeds)
 def test_a_rate_of_1_flips_every_flag_and_draws_every_active_block(genome, seed):
-    mutant = mutate(genome, OTHERS, 1.0, np.random.default_rng(seed))
+    mutant = mutate(genome, OTHER_BLOCKS, 1.0, np.random.default_rng(seed))
     assert mutant.active == tuple(not active for active in genome.active)
     for (active, block), before in zip(nodes(mutant), genome.blocks, strict=True):
         assert block in OTHERS.names if active else block == before
@@ -69,12 +72,20 @@ def test_a_rate_of_1_flips_every_flag_and_draws_every_active_block(genome, seed)
 
 @given(genomes(SPACE), seeds)
 def test_a_tiny_rate_changes_nothing(genome, seed):
-    assert mutate(genome, VOCABULARY, 1e-12, np.random.default_rng(seed)) == genome
+    assert mutate(genome, SPACE, 1e-12, np.random.default_rng(seed)) == genome
+
+
+@given(genomes(FRAMES), genomes(FRAMES), seeds)
+def test_frames_are_inherited_and_drawn_anew_at_the_rate(one, other, seed):
+    rng = np.random.default_rng(seed)
+    assert [child.frame for child in crossover(one, other, rng)] == [one.frame, other.frame]
+    assert mutate(one, FRAMES, 1e-12, rng) == one
+    assert {mutate(one, FRAMES, 1.0, rng).frame for _ in range(40)} == {8, 12, 16}
 
 
 def test_flags_and_active_blocks_change_at_the_rate():
     genome = Genome((True, False) * 5000, ("S_4_8_8",) * 10_000)
-    mutant = mutate(genome, OTHERS, 0.2, np.random.default_rng(0))
+    mutant = mutate(genome, OTHER_BLOCKS, 0.2, np.random.default_rng(0))
     flipped = np.array(mutant.active) != np.array(genome.active)
     drawn = np.array(mutant.blocks) != np.array(genome.blocks)
     active = np.array(mutant.active)

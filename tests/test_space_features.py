@@ -10,6 +10,7 @@ from esr_ray.space.features import feature_matrix, letters_of
 from esr_ray.space.genome import decode
 from esr_ray.space.sample import sample_genome
 from esr_ray.space.space import make_space
+from esr_ray.space.spec import frame_name
 
 SPACE = small_space()
 archs = genomes(SPACE).map(decode).filter(bool)
@@ -50,3 +51,15 @@ def test_the_number_of_features_is_the_spaces():
     alone = ("S_4_8_8",) * 16
     assert feature_matrix(drawn, space).shape[1] == feature_matrix([alone], space).shape[1]
     assert feature_matrix([alone], space).shape[1] > feature_matrix([("S_1_4_4",) * 3], SPACE).shape[1]
+
+
+def test_of_several_frames_each_has_its_features():
+    frames = small_space(base_channels=(8, 12, 16))
+    blocks = ("S_1_4_8", "C_2_8_8", "S_2_4_4")
+    rows = feature_matrix([(frame_name(one), *blocks) for one in frames.base_channels], frames)
+    alone = feature_matrix([blocks], SPACE)[0]
+    # All that SPACE has, whose networks have 8 channels, and four columns more.
+    assert rows.shape == (3, len(alone) + 4)
+    np.testing.assert_array_equal(np.delete(rows[0], range(7, 11)), alone)
+    np.testing.assert_allclose(rows[:, 7], np.log([8, 12, 16]))
+    np.testing.assert_array_equal(rows[:, 8:11], np.eye(3))

@@ -13,20 +13,31 @@ from esr_ray.errors import UserError
 from esr_ray.space.counts import reference_params
 from esr_ray.space.genome import decode
 from esr_ray.space.reach import check_budget, draw_within, reach
+from esr_ray.space.spec import frame_name
+
+
+def tiny(**keys):
+    return small_space(node_num=4, min_active=2, out_channels=(6, 8), conv_num=(1, 2, 3), **keys)
+
 
 TINY = {
-    counting: small_space(node_num=4, min_active=2, budget_counting=counting, out_channels=(6, 8), conv_num=(1, 2, 3))
-    for counting in ("exact", "reference")
+    "exact": tiny(),
+    "reference": tiny(budget_counting="reference"),
+    "frames": tiny(base_channels=(8, 4, 16)),
+    "frames, reference": tiny(base_channels=(8, 4, 16), budget_counting="reference"),
 }
 
 
 def count_of(space, arch):
-    return reference_params(arch, space.base_channels) if space.reference_counting else space.cost(arch).params
+    frame, blocks = space.parts(arch)
+    return reference_params(blocks, frame) if space.reference_counting else space.cost(arch).params
 
 
 def every_arch(space):
+    frames = [(frame_name(one),) for one in space.base_channels] if len(space.base_channels) > 1 else [()]
     for length in range(space.min_active, space.node_num + 1):
-        yield from itertools.product(space.vocabulary.names, repeat=length)
+        for frame, blocks in itertools.product(frames, itertools.product(space.vocabulary.names, repeat=length)):
+            yield (*frame, *blocks)
 
 
 ALL = {counting: sorted({count_of(space, arch) for arch in every_arch(space)}) for counting, space in TINY.items()}
@@ -34,7 +45,7 @@ ALL = {counting: sorted({count_of(space, arch) for arch in every_arch(space)}) f
 
 @settings(deadline=None, max_examples=300)
 @given(
-    st.sampled_from(["exact", "reference"]),
+    st.sampled_from(sorted(TINY)),
     st.integers(0, 12_000),
     st.one_of(st.integers(0, 40), st.integers(0, 10_000), st.none()),
 )
@@ -74,7 +85,7 @@ def test_a_budget_that_nothing_reaches_is_an_error_that_names_the_nearest_count(
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.sampled_from(["exact", "reference"]), st.data(), st.integers(0, 200), st.integers(0, 2**32))
+@given(st.sampled_from(sorted(TINY)), st.data(), st.integers(0, 200), st.integers(0, 2**32))
 def test_draw_within_lands_within(counting, data, width, seed):
     low = data.draw(st.sampled_from(ALL[counting]))
     space = replace(TINY[counting], min_params=low, max_params=low + width)
@@ -84,9 +95,10 @@ def test_draw_within_lands_within(counting, data, width, seed):
     assert space.allows(decode(genome))
 
 
-def test_draw_within_can_draw_every_network_of_the_budget():
-    space = TINY["exact"]
-    low = ALL["exact"][len(ALL["exact"]) // 3]
+@pytest.mark.parametrize("name", ["exact", "frames"])
+def test_draw_within_can_draw_every_network_of_the_budget(name):
+    space = TINY[name]
+    low = ALL[name][len(ALL[name]) // 3]
     space = replace(space, min_params=low, max_params=low)
     expected = {arch for arch in every_arch(space) if space.allows(arch)}
     assert len(expected) > 1

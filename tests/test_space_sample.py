@@ -16,8 +16,10 @@ from esr_ray.space.genome import Genome, decode
 from esr_ray.space.reach import check_budget
 from esr_ray.space.sample import repair, sample_genome
 from esr_ray.space.space import make_space
+from esr_ray.space.spec import frame_name
 
 SMALL = small_space()
+FRAMES = small_space(base_channels=(8, 4, 16, 32))
 seeds = st.integers(0, 2**32)
 
 
@@ -25,33 +27,35 @@ def is_of(space, genome):
     return (
         len(genome.active) == len(genome.blocks) == space.node_num
         and set(genome.blocks) <= set(space.vocabulary.names)
-        and space.allows(decode(genome))
+        and genome.frame in (space.base_channels if len(space.base_channels) > 1 else [None])
+        and space.holds(decode(genome))
     )
 
 
 @settings(deadline=None, max_examples=150)
 @given(
-    genomes(SMALL),
+    st.sampled_from([SMALL, FRAMES]),
+    st.data(),
     st.integers(0, 16_000),
     st.integers(0, 4_000),
     st.one_of(st.none(), st.integers(10**9, 10**10)),
     st.integers(1, 6),
     seeds,
 )
-def test_repair_ends_within_the_budget_or_says_none(genome, low, width, mult_adds, min_active, seed):
-    space = replace(
-        SMALL, min_params=low, max_params=max(1, low + width), max_mult_adds=mult_adds, min_active=min_active
-    )
+def test_repair_ends_within_the_budget_or_says_none(of, data, low, width, mult_adds, min_active, seed):
+    genome = data.draw(genomes(of))
+    space = replace(of, min_params=low, max_params=max(1, low + width), max_mult_adds=mult_adds, min_active=min_active)
     repaired = repair(genome, space, np.random.default_rng(seed))
     assert repaired is None or is_of(space, repaired)
 
 
 @settings(deadline=None, max_examples=60)
-@given(genomes(SMALL), st.integers(1, 6), seeds)
-def test_repair_of_too_few_active_nodes_only_switches_some_on(genome, min_active, seed):
-    space = replace(SMALL, min_active=min_active)
-    repaired = repair(genome, space, np.random.default_rng(seed))
+@given(st.sampled_from([SMALL, FRAMES]), st.data(), st.integers(1, 6), seeds)
+def test_repair_of_too_few_active_nodes_only_switches_some_on(of, data, min_active, seed):
+    genome = data.draw(genomes(of))
+    repaired = repair(genome, replace(of, min_active=min_active), np.random.default_rng(seed))
     assert repaired is not None
+    assert repaired.frame == genome.frame
     assert repaired.num_active == max(min_active, genome.num_active)
     assert repaired.blocks == genome.blocks
     assert all(after or not before for before, after in zip(genome.active, repaired.active, strict=True))
@@ -75,13 +79,13 @@ def test_repair_seldom_fails_on_the_references_budget():
 
 
 @settings(deadline=None, max_examples=40)
-@given(seeds, st.integers(1, 6), st.integers(0, 2_000))
-def test_sampled_genomes_keep_all_constraints(seed, min_active, width):
+@given(st.sampled_from([SMALL, FRAMES]), seeds, st.integers(1, 6), st.integers(0, 2_000))
+def test_sampled_genomes_keep_all_constraints(of, seed, min_active, width):
     rng = np.random.default_rng(seed)
     # The budget begins at a network's own count, so it can be reached.
-    blocks = [SMALL.vocabulary.draw(rng) for _ in range(int(rng.integers(min_active, 7)))]
-    low = SMALL.cost(blocks).params
-    space = replace(SMALL, min_active=min_active, min_params=low, max_params=low + width)
+    blocks = [of.vocabulary.draw(rng) for _ in range(int(rng.integers(min_active, 7)))]
+    low = of.cost(blocks).params
+    space = replace(of, min_active=min_active, min_params=low, max_params=low + width)
     assert is_of(space, sample_genome(space, rng))
 
 
@@ -127,3 +131,16 @@ def test_the_same_generator_samples_the_same_genome():
     first, again, other = (sample_genome(space, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert first == again
     assert first != other
+
+
+def test_frames_are_drawn_alike_and_a_repair_changes_one_that_does_not_fit():
+    rng = np.random.default_rng(0)
+    drawn = collections.Counter(sample_genome(FRAMES, rng).frame for _ in range(2_000))
+    assert all(abs(drawn[frame] / 2_000 - 0.25) < 0.04 for frame in FRAMES.base_channels)
+    # With 32 channels outside the blocks alone there are more parameters than that.
+    small = replace(FRAMES, max_params=8_000)
+    wide = Genome((True,) * 6, ("S_1_4_4",) * 6, 32)
+    assert small.violation((frame_name(32), *wide.blocks[:3])) > 0
+    repaired = repair(wide, small, rng)
+    assert repaired is not None
+    assert repaired.frame in (4, 8)

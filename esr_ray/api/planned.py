@@ -36,7 +36,8 @@ def new_search(config: Given, overrides: Sequence[str], warn: Warn, seed_from: s
     """A search from its start. Raises UserError for a configuration that is not sound, or a run that is none."""
     given = _read(config, overrides, warn)
     if seed_from is not None:
-        founders = tuple(dict.fromkeys(searched_networks(Path(seed_from), given.evolution.num_individual)))
+        framed = len(given.space.frames) > 1
+        founders = tuple(dict.fromkeys(searched_networks(Path(seed_from), given.evolution.num_individual, framed)))
         evolution = given.evolution.model_copy(update={"founders": (*given.evolution.founders, *founders)})
         given = given.model_copy(update={"evolution": evolution})
     return Planned(given, new_folder(given, _name_of(config)))

@@ -16,6 +16,8 @@ from esr_ray.config.task import TaskConfig
 Count = Annotated[int, Field(ge=1)]
 Weights = tuple[Annotated[float, Field(ge=0)], ...]
 Blocks = Annotated[tuple[str, ...], Field(min_length=1)]
+MOST_FRAMES = 16
+"""Choices of base_channels: what parameter counts can be reached is worked out for each."""
 
 
 class SpaceConfig(Section):
@@ -23,7 +25,9 @@ class SpaceConfig(Section):
 
     node_num: Annotated[int, Field(ge=1, le=500)] = Field(20, description="nodes of a genome, active or not")
     min_active: Count = Field(16, description="least number of active nodes")
-    base_channels: Annotated[int, Field(ge=4)] = Field(32, description="G0, channels outside the blocks")
+    base_channels: int | tuple[int, ...] = Field(
+        32, description="G0, channels outside the blocks, 4 or more; of a list, the search chooses for each network"
+    )
     global_skip: Literal["none", "nearest", "bicubic"] = Field(
         "nearest", description="enlarged input added to the output; none is the paper's network"
     )
@@ -44,6 +48,18 @@ class SpaceConfig(Section):
         "exact", description="what min_params and max_params count: all weights and biases, or as the reference does"
     )
     user_blocks: tuple[str, ...] = Field((), description="paths of files that each define a block type")
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Choices of base_channels."""
+        return (self.base_channels,) if isinstance(self.base_channels, int) else self.base_channels
+
+    @model_validator(mode="after")
+    def _frames_differ(self) -> SpaceConfig:
+        count = len(self.frames)
+        if not 1 <= count <= MOST_FRAMES or len(set(self.frames)) < count:
+            raise ValueError(f"base_channels: must be 1 to {MOST_FRAMES} different numbers")
+        return self
 
 
 class PromotionConfig(Section):

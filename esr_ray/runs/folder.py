@@ -23,7 +23,8 @@ FINAL = "final"
 MAY_CHANGE = ("evolution", "space", "full_training", "benchmarks", "pipeline", "runtime", "output")
 """Keys that may differ when a run is resumed: they change no result that is already there."""
 MAY_NOT = ("space.base_channels", "space.global_skip", "space.user_blocks")
-"""Among them, those that may not: the same blocks would be another network."""
+"""Among them, those that may not: the same blocks would be another network. Of several base channels, which each
+network names, others may be given."""
 MAY_WITHOUT_RESULTS = ("fast_training",)
 """Keys that may differ as well as long as nothing was trained: what failed by them should not have to be begun anew."""
 MAY_NEVER = ("fast_training.steps", "fast_training.epochs")
@@ -182,6 +183,8 @@ def check_same_experiment(
         for key in sorted(before.keys() | after.keys())
         if before.get(key) != after.get(key) and (not _within(key, MAY_CHANGE) or _within(key, MAY_NOT))
     ]
+    if min(len(stored.space.frames), len(given.space.frames)) > 1:
+        changed = [key for key in changed if key != "space.base_channels"]
     if changed and all(_within(key, MAY_WITHOUT_RESULTS) and key not in MAY_NEVER for key in changed):
         changed = changed if has_results() else []
     if changed:

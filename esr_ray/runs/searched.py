@@ -15,6 +15,7 @@ from esr_ray.runs.history import History
 from esr_ray.runs.record import read_history
 from esr_ray.search.make import limits_of
 from esr_ray.search.ranking import view_of
+from esr_ray.space.spec import Arch, frame_name, split_frame
 from esr_ray.user_source import read_source, source_digest
 
 # From where a word begins: from each of its letters it would take the square of its length.
@@ -54,13 +55,14 @@ def check_files(folder: RunFolder, history: History) -> None:
             )
 
 
-def searched_networks(path: Path, best: int) -> list[tuple[str, ...]]:
+def searched_networks(path: Path, best: int, framed: bool = False) -> list[Arch]:
     """The `best` networks in fitness of a run folder, of an `arch.txt`, or of each of those within a folder.
 
-    Of a run that trained given networks: these. Raises UserError where there is none.
+    Of a run that trained given networks: these. With `framed`, networks of a run name the channels outside their blocks
+    also where all of them have the same. Raises UserError where there is none.
     """
     if is_run(path):
-        return _of_run(path, best)
+        return _of_run(path, best, framed)
     if path.is_file():
         return _of_reference(path, best)
     if not path.is_dir():
@@ -68,7 +70,10 @@ def searched_networks(path: Path, best: int) -> list[tuple[str, ...]]:
     if (path / _REFERENCE_FILE).is_file():
         return _of_reference(path / _REFERENCE_FILE, best)
     found = [
-        network for part in sorted(path.iterdir()) if _has_networks(part) for network in searched_networks(part, best)
+        network
+        for part in sorted(path.iterdir())
+        if _has_networks(part)
+        for network in searched_networks(part, best, framed)
     ]
     if not found and (path / _NUMPY_FILE).is_file():
         return _of_reference(path / _NUMPY_FILE, best)
@@ -81,8 +86,14 @@ def _has_networks(path: Path) -> bool:
     return path.is_dir() and (is_run(path) or (path / _REFERENCE_FILE).is_file())
 
 
-def _of_run(path: Path, best: int) -> list[tuple[str, ...]]:
+def _of_run(path: Path, best: int, framed: bool) -> list[Arch]:
     config = stored_config(RunFolder(path))
+    first = (frame_name(config.space.frames[0]),)
+    return [(*first, *one) if framed and split_frame(one)[0] is None else one for one in _named(path, config, best)]
+
+
+def _named(path: Path, config: Config, best: int) -> list[Arch]:
+    """The networks of a run as it names them."""
     if config.networks:
         return list(config.networks)
     view = view_of(read_history(RunFolder(path).journal).state, limits=limits_of(config.evolution))

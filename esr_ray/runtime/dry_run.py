@@ -76,14 +76,16 @@ def _to_train(experiment: Experiment) -> Iterator[str]:
     scale = config.task.scale
     if reach is None:
         for arch in config.networks:
-            cost = spec_cost(network_spec(arch, config))
+            spec = network_spec(arch, config)
+            cost = spec_cost(spec)
             figures = f"{cost.params:,} parameters, {mult_adds_720p(cost, scale) / 1e9:.2f} G mult-adds"
-            yield f"network of {len(arch)} blocks, {figures}: {' '.join(arch)}"
+            yield f"network of {len(spec.arch)} blocks, {figures}: {' '.join(arch)}"
         return
-    names = len(space.vocabulary.names)
-    networks = sum(names**count for count in range(max(1, space.min_active), space.node_num + 1))
+    names, frames = len(space.vocabulary.names), len(space.base_channels)
+    networks = frames * sum(names**count for count in range(max(1, space.min_active), space.node_num + 1))
+    channels = f", {' or '.join(map(str, space.base_channels))} base channels" if frames > 1 else ""
     yield (
-        f"space: {names} blocks, {space.node_num} nodes, {space.min_active} or more active: "
+        f"space: {names} blocks, {space.node_num} nodes, {space.min_active} or more active{channels}: "
         f"10^{math.log10(networks):.1f} networks"
     )
     counting = " as the reference counts" if space.reference_counting else ""

@@ -55,9 +55,9 @@ def random_child(space: Space, rng: np.random.Generator) -> Child:
 
 
 def mutant(parent: Individual, rate: float, space: Space, rng: np.random.Generator) -> Child:
-    """A parent with some flags flipped and some blocks drawn anew, repaired."""
+    """A parent with some flags flipped and some blocks drawn anew (and its frame, of several), repaired."""
     genome = parent.candidate.genome
-    changed = repair(mutate(genome, space.vocabulary, rate, rng), space, rng)
+    changed = repair(mutate(genome, space, rate, rng), space, rng)
     return Child(changed or genome, "mutation", (parent.id,))
 
 
@@ -75,7 +75,7 @@ def varied(parents: Sequence[Child], rate: float, space: Space, rng: np.random.G
         genome, _ = crossover(one.genome, other.genome, rng)
         theirs = tuple(dict.fromkeys((*one.parents, *other.parents)))
         return Child(repair(genome, space, rng) or one.genome, "crossover", theirs)
-    changed = repair(mutate(one.genome, space.vocabulary, rate, rng), space, rng)
+    changed = repair(mutate(one.genome, space, rate, rng), space, rng)
     return Child(changed or one.genome, "mutation", one.parents)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from esr_ray.search.job import Candidate
 from esr_ray.search.state import State
 from esr_ray.space.block import parse_block
+from esr_ray.space.spec import split_frame
 from esr_ray.training.result import DeviceCost
 
 Floats = NDArray[np.float64]
@@ -37,7 +38,7 @@ def predict(state: State, measured: dict[int, float], wanted: Sequence[int]) -> 
     # Imported late: all begin half a second sooner without.
     from scipy.optimize import nnls
 
-    letters = sorted({name[0] for one in (*measured, *wanted) for name in state.candidates[one].arch})
+    letters = sorted({name[0] for one in (*measured, *wanted) for name in split_frame(state.candidates[one].arch)[1]})
     known = np.array([_parts(state.candidates[one], letters) for one in measured])
     scale = np.maximum(known.max(0), 1e-12)
     shares, _ = nnls(known / scale, np.array(list(measured.values())))
@@ -52,7 +53,7 @@ def _measured(state: State, candidate: int, figure: Callable[[DeviceCost], float
 
 def _parts(candidate: Candidate, letters: Sequence[str]) -> list[float]:
     """What a network costs is a sum of: one, its mult-adds, and for each type the blocks and their convolutions."""
-    blocks = [parse_block(name) for name in candidate.arch]
+    blocks = [parse_block(name) for name in split_frame(candidate.arch)[1]]
     parts = [1.0, float(candidate.mult_adds)]
     for letter in letters:
         mine = [block for block in blocks if block.letter == letter]

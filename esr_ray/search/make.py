@@ -77,5 +77,6 @@ def limits_of(evolution: EvolutionConfig) -> tuple[tuple[Objective, float], ...]
 
 def _founders(config: Config, space: Space) -> tuple[Genome, ...]:
     """Genomes of the networks to begin with, those that the space holds."""
-    archs = (arch for arch in dict.fromkeys(config.evolution.founders) if space.holds(arch))
+    owned = map(space.own, dict.fromkeys(config.evolution.founders))
+    archs = (arch for arch in dict.fromkeys(owned) if arch is not None and space.holds(arch))
     return tuple(genome_of(arch, space, generator(config.seed, "founder", index)) for index, arch in enumerate(archs))

@@ -1,11 +1,15 @@
-"""New genomes from old: segment crossover and mutation of flags and blocks, before repair (paper, section 3.3)."""
+"""New genomes from old: segment crossover and mutation of flags and blocks, before repair (paper, section 3.3).
+
+Where there are several frames, which the paper has not, a child of two has that of the one whose nodes are replaced.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from esr_ray.space.genome import Genome
-from esr_ray.space.vocabulary import Vocabulary
+from esr_ray.space.sample import draw_frame
+from esr_ray.space.space import Space
 
 
 def segment_bounds(node_num: int) -> tuple[int, int]:
@@ -25,16 +29,22 @@ def crossover(one: Genome, other: Genome, rng: np.random.Generator) -> tuple[Gen
     def spliced(receiver: Genome, giver: Genome) -> Genome:
         active, blocks = list(receiver.active), list(receiver.blocks)
         active[segment], blocks[segment] = giver.active[segment], giver.blocks[segment]
-        return Genome(tuple(active), tuple(blocks))
+        return Genome(tuple(active), tuple(blocks), receiver.frame)
 
     return spliced(one, other), spliced(other, one)
 
 
-def mutate(genome: Genome, vocabulary: Vocabulary, rate: float, rng: np.random.Generator) -> Genome:
-    """Each flag flips with probability `rate`; then each active node's block is drawn anew with that probability."""
-    active = tuple(bool(a ^ f) for a, f in zip(genome.active, rng.random(len(genome.active)) < rate, strict=True))
-    redraw = rng.random(len(genome.blocks)) < rate
+def mutate(genome: Genome, space: Space, rate: float, rng: np.random.Generator) -> Genome:
+    """Each flag flips with probability `rate`; then each active node's block is drawn anew with that probability, and
+    so is the frame, if there are several."""
+    flips = (rng.random(len(genome.active)) < rate).tolist()
+    redraw = (rng.random(len(genome.blocks)) < rate).tolist()
+    active = tuple(a != flip for a, flip in zip(genome.active, flips, strict=True))
     blocks = tuple(
-        vocabulary.draw(rng) if a and r else name for a, r, name in zip(active, redraw, genome.blocks, strict=True)
+        space.vocabulary.draw(rng) if a and r else name
+        for a, r, name in zip(active, redraw, genome.blocks, strict=True)
     )
-    return Genome(active, blocks)
+    frame = genome.frame
+    if frame is not None and rng.random() < rate:
+        frame = draw_frame(space, rng)
+    return Genome(active, blocks, frame)

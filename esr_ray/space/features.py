@@ -18,16 +18,18 @@ from esr_ray.space.spec import Arch
 def feature_matrix(archs: Sequence[Arch], space: Space) -> NDArray[np.float64]:
     """Features of networks, a row each (n, F); F depends on the space alone.
 
-    Logarithms of parameters and mult-adds, depth, width; for each type of block how many there are, their convolutions,
-    growth rates and outputs, and where they stand; how often each number of convolutions, growth rate and output
-    occurs; and those of the first and of the last block, which matter more than others.
+    Logarithms of parameters and mult-adds, depth, width, and of several frames which it has; for each type of block how
+    many there are, their convolutions, growth rates and outputs, and where they stand; how often each number of
+    convolutions, growth rate and output occurs; and those of the first and of the last block, which matter more than
+    others.
     """
     return np.array([_features(tuple(arch), space) for arch in archs], dtype=np.float64)
 
 
 @lru_cache(maxsize=65536)
 def _features(arch: Arch, space: Space) -> tuple[float, ...]:
-    blocks = [parse_block(name) for name in arch]
+    frame, names = space.parts(arch)
+    blocks = [parse_block(name) for name in names]
     cost = space.cost(arch)
     outs = [block.out for block in blocks]
     row = [
@@ -39,6 +41,8 @@ def _features(arch: Arch, space: Space) -> tuple[float, ...]:
         float(outs[-1]),
         float(sum(abs(after - before) for before, after in pairwise(outs))),
     ]
+    if len(space.base_channels) > 1:
+        row += [float(np.log(frame)), *(float(frame == one) for one in space.base_channels)]
     for letter in letters_of(space):
         mine = [(place, block) for place, block in enumerate(blocks) if block.letter == letter]
         row += [

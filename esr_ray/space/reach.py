@@ -12,6 +12,7 @@ from math import fsum
 
 import numpy as np
 
+from esr_ray.config.schema import MOST_FRAMES
 from esr_ray.errors import UserError
 from esr_ray.space.block import block_cost, parse_block
 from esr_ray.space.counts import frame_cost, reference_block_params, reference_frame_params
@@ -34,69 +35,72 @@ class Reach:
     """The reachable count nearest to the budget; the least within it where there are any."""
 
 
-def frame_params(space: Space) -> int:
-    """Parameters that every network of the space has, in the counting of its budget."""
+def frame_params(space: Space, frame: int) -> int:
+    """Parameters that every network of this frame has, in the counting of the space's budget."""
     if space.reference_counting:
-        return reference_frame_params(space.base_channels)
-    return frame_cost(space.base_channels, space.scale, space.ends).params
+        return reference_frame_params(frame)
+    return frame_cost(frame, space.scale, space.ends).params
 
 
-def added_params(space: Space, name: str, in_channels: int, first: bool) -> int:
+def added_params(space: Space, frame: int, name: str, in_channels: int, first: bool) -> int:
     """Parameters that a block adds: its own and its share of the fusion's 1x1."""
     if space.reference_counting:
         own = reference_block_params(name, in_channels, first)
     else:
         own = block_cost(name, in_channels).params
-    return own + parse_block(name).out * space.base_channels
+    return own + parse_block(name).out * frame
 
 
-@lru_cache(maxsize=4)
-def _reachable(space: Space) -> Layers:
-    layers: Layers = [{space.base_channels: 1}]
+@lru_cache(maxsize=2 * MOST_FRAMES)
+def _reachable(space: Space, frame: int) -> Layers:
+    layers: Layers = [{frame: 1}]
     for count in range(space.node_num):
         layer: dict[int, int] = {}
         for channels, sums in layers[-1].items():
             for name in space.vocabulary.names:
                 out = parse_block(name).out
-                layer[out] = layer.get(out, 0) | sums << added_params(space, name, channels, count == 0)
+                layer[out] = layer.get(out, 0) | sums << added_params(space, frame, name, channels, count == 0)
         layers.append(layer)
     return layers
 
 
-def _window(space: Space, sums: int) -> int:
+def _window(space: Space, frame: int, sums: int) -> int:
     """Of a set of sums, those within the parameter budget, shifted so that bit 0 is the least allowed."""
-    low = max(0, space.min_params - frame_params(space))
+    low = max(0, space.min_params - frame_params(space, frame))
     sums >>= low
     if space.max_params is not None:
-        width = space.max_params - frame_params(space) - low + 1
+        width = space.max_params - frame_params(space, frame) - low + 1
         sums &= (1 << max(0, width)) - 1
     return sums
 
 
 def reach(space: Space) -> Reach:
     """What the space can reach with min_active to node_num blocks, each count exactly."""
-    sums = 0
-    for layer in _reachable(space)[max(1, space.min_active) :]:
-        for bits in layer.values():
-            sums |= bits
-    base = frame_params(space)
-    least = base + (sums & -sums).bit_length() - 1
-    greatest = base + sums.bit_length() - 1
-    window = _window(space, sums)
-    if window:
-        nearest = max(base, space.min_params) + (window & -window).bit_length() - 1
+    counts = 0
+    for frame in space.base_channels:
+        for layer in _reachable(space, frame)[max(1, space.min_active) :]:
+            for bits in layer.values():
+                counts |= bits << frame_params(space, frame)
+    least = _lowest(counts)
+    greatest = counts.bit_length() - 1
+    low, high = space.min_params, greatest if space.max_params is None else space.max_params
+    within = counts >> low & (1 << max(0, high - low + 1)) - 1
+    if within:
+        nearest = low + _lowest(within)
     else:
-        below = sums & ((1 << max(0, space.min_params - base)) - 1)
-        above = sums >> max(0, (space.max_params or greatest) - base + 1)
+        below, above = counts & (1 << low) - 1, counts >> high + 1
         candidates = []
         if below:
-            candidates.append(base + below.bit_length() - 1)
+            candidates.append(below.bit_length() - 1)
         if above:
-            candidates.append(max(base, (space.max_params or greatest) + 1) + (above & -above).bit_length() - 1)
-        nearest = min(
-            candidates, key=lambda count: min(abs(count - space.min_params), abs(count - (space.max_params or count)))
-        )
-    return Reach(least, greatest, window.bit_count(), nearest)
+            candidates.append(high + 1 + _lowest(above))
+        nearest = min(candidates, key=lambda count: min(abs(count - low), abs(count - high)))
+    return Reach(least, greatest, within.bit_count(), nearest)
+
+
+def _lowest(bits: int) -> int:
+    """Index of the lowest of the set bits."""
+    return (bits & -bits).bit_length() - 1
 
 
 def check_budget(space: Space) -> Reach:
@@ -119,15 +123,16 @@ def draw_within(space: Space, rng: np.random.Generator) -> Genome:
 
     Mult-adds are not looked at. The space's budget must be reachable (`check_budget`).
     """
-    layers = _reachable(space)
     ends = [
-        (count, channels, window)
+        (frame, count, channels, window)
+        for frame in space.base_channels
         for count in range(max(1, space.min_active), space.node_num + 1)
-        for channels, bits in layers[count].items()
-        if (window := _window(space, bits))
+        for channels, bits in _reachable(space, frame)[count].items()
+        if (window := _window(space, frame, bits))
     ]
-    count, channels, window = ends[rng.integers(len(ends))]
-    total = max(0, space.min_params - frame_params(space)) + _random_bit(window, rng)
+    frame, count, channels, window = ends[rng.integers(len(ends))]
+    layers = _reachable(space, frame)
+    total = max(0, space.min_params - frame_params(space, frame)) + _random_bit(window, rng)
     names: list[str] = []
     for left in range(count, 0, -1):
         options: list[tuple[str, int, int]] = []
@@ -136,7 +141,7 @@ def draw_within(space: Space, rng: np.random.Generator) -> Genome:
             for name, probability in zip(space.vocabulary.names, space.vocabulary.probabilities, strict=True):
                 if parse_block(name).out != channels:
                     continue
-                rest = total - added_params(space, name, before, left == 1)
+                rest = total - added_params(space, frame, name, before, left == 1)
                 if rest >= 0 and bits >> rest & 1:
                     options.append((name, before, rest))
                     weights.append(probability)
@@ -148,7 +153,8 @@ def draw_within(space: Space, rng: np.random.Generator) -> Genome:
     blocks = [space.vocabulary.draw(rng) for _ in range(space.node_num)]
     for place, name in zip(places, names, strict=True):
         blocks[place] = name
-    return Genome(tuple(place in places for place in range(space.node_num)), tuple(blocks))
+    named = frame if len(space.base_channels) > 1 else None
+    return Genome(tuple(place in places for place in range(space.node_num)), tuple(blocks), named)
 
 
 def _random_bit(bits: int, rng: np.random.Generator) -> int:
@@ -156,5 +162,5 @@ def _random_bit(bits: int, rng: np.random.Generator) -> int:
     start = int(rng.integers(bits.bit_length()))
     above = bits >> start
     if above:
-        return start + (above & -above).bit_length() - 1
-    return (bits & -bits).bit_length() - 1
+        return start + _lowest(above)
+    return _lowest(bits)

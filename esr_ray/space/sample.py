@@ -15,6 +15,7 @@ from esr_ray.errors import UserError
 from esr_ray.space.genome import Genome, decode
 from esr_ray.space.reach import draw_within
 from esr_ray.space.space import Space
+from esr_ray.space.spec import split_frame
 
 PROPOSALS = 200
 """Random changes that a repair tries."""
@@ -25,7 +26,7 @@ DRAWS = 50
 
 
 def sample_genome(space: Space, rng: np.random.Generator) -> Genome:
-    """A random genome that keeps every constraint: flags 50/50, blocks by probability, repaired.
+    """A random genome that keeps every constraint: flags 50/50, blocks by probability, any frame, repaired.
 
     Where repair does not succeed (a narrow budget), one is built from a reachable parameter count. Raises UserError
     where no genome is found: a limit of mult-adds that the parameter budget does not leave room for.
@@ -34,6 +35,7 @@ def sample_genome(space: Space, rng: np.random.Generator) -> Genome:
         if attempt % 2 == 0:
             flags = tuple(bool(flag) for flag in rng.random(space.node_num) < 0.5)
             genome = Genome(flags, tuple(space.vocabulary.draw(rng) for _ in range(space.node_num)))
+            genome = replace(genome, frame=draw_frame(space, rng))
         else:
             genome = draw_within(space, rng)
         repaired = repair(genome, space, rng)
@@ -50,13 +52,14 @@ def genome_of(arch: Sequence[str], space: Space, rng: np.random.Generator) -> Ge
 
     Raises ValueError where the space has fewer nodes.
     """
-    if len(arch) > space.node_num:
-        raise ValueError(f"{len(arch)} blocks do not fit into {space.node_num} nodes")
-    places = sorted(int(place) for place in rng.choice(space.node_num, size=len(arch), replace=False))
+    frame, names = split_frame(arch)
+    if len(names) > space.node_num:
+        raise ValueError(f"{len(names)} blocks do not fit into {space.node_num} nodes")
+    places = sorted(int(place) for place in rng.choice(space.node_num, size=len(names), replace=False))
     blocks = [space.vocabulary.draw(rng) for _ in range(space.node_num)]
-    for place, name in zip(places, arch, strict=True):
+    for place, name in zip(places, names, strict=True):
         blocks[place] = name
-    return Genome(tuple(node in places for node in range(space.node_num)), tuple(blocks))
+    return Genome(tuple(node in places for node in range(space.node_num)), tuple(blocks), frame)
 
 
 def fitted_genome(genome: Genome, space: Space, rng: np.random.Generator) -> Genome | None:
@@ -73,8 +76,8 @@ def fitted_genome(genome: Genome, space: Space, rng: np.random.Generator) -> Gen
 def repair(genome: Genome, space: Space, rng: np.random.Generator) -> Genome | None:
     """The genome, changed as little as random steps towards the budget change it; None where that did not succeed.
 
-    Inactive nodes are switched on until `min_active` are; then blocks are drawn anew or nodes switched where that
-    lessens the violation. Ends after PROPOSALS random and SWEEPS systematic changes.
+    Inactive nodes are switched on until `min_active` are; then blocks or the frame are drawn anew or nodes switched
+    where that lessens the violation. Ends after PROPOSALS random and SWEEPS systematic changes.
     """
     state = _State(_enough_active(genome, space, rng), 0.0)
     state = replace(state, violation=space.violation(decode(state.genome)))
@@ -87,6 +90,12 @@ def repair(genome: Genome, space: Space, rng: np.random.Generator) -> Genome | N
             return state.genome
         state = _best_substitution(state, space, rng)
     return state.genome if state.violation == 0 else None
+
+
+def draw_frame(space: Space, rng: np.random.Generator) -> int | None:
+    """One of the space's numbers of channels outside the blocks, all alike; None where there is but one."""
+    several = len(space.base_channels) > 1
+    return space.base_channels[int(rng.integers(len(space.base_channels)))] if several else None
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,10 @@ def _enough_active(genome: Genome, space: Space, rng: np.random.Generator) -> Ge
 
 
 def _proposal(genome: Genome, space: Space, rng: np.random.Generator) -> Genome:
-    node = int(rng.integers(space.node_num))
+    several = len(space.base_channels) > 1
+    node = int(rng.integers(space.node_num + several))
+    if node == space.node_num:
+        return replace(genome, frame=draw_frame(space, rng))
     if not genome.active[node] or (rng.random() < 0.25 and genome.num_active > max(1, space.min_active)):
         active = tuple(not a if n == node else a for n, a in enumerate(genome.active))
         return replace(genome, active=active)

@@ -9,7 +9,11 @@ from esr_ray.config.schema import SpaceConfig
 from esr_ray.errors import UserError
 from esr_ray.space.counts import RGB, mult_adds_720p, network_cost, reference_params
 from esr_ray.space.layers import Cost
+from esr_ray.space.spec import MOST_CHANNELS, Arch, split_frame
 from esr_ray.space.vocabulary import Vocabulary, make_vocabulary
+
+LEAST_CHANNELS = 4
+"""Of those outside the blocks."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,8 @@ class Space:
     vocabulary: Vocabulary
     node_num: int
     min_active: int
-    base_channels: int
+    base_channels: tuple[int, ...]
+    """Frames: channels outside the blocks (G0). Of several, each genome has one, and its network names it."""
     scale: int
     ends: tuple[int, int]
     """Channels of the pictures that go in and come out."""
@@ -30,12 +35,30 @@ class Space:
 
     def cost(self, arch: Sequence[str]) -> Cost:
         """True parameters and mult-adds for each LR pixel."""
-        return network_cost(arch, self.base_channels, self.scale, self.ends)
+        frame, blocks = self.parts(arch)
+        return network_cost(blocks, frame, self.scale, self.ends)
+
+    def parts(self, arch: Sequence[str]) -> tuple[int, Sequence[str]]:
+        """The channels outside the blocks of a network of this space, and its blocks."""
+        if len(self.base_channels) == 1:
+            return self.base_channels[0], arch
+        frame, blocks = split_frame(arch)
+        return self.base_channels[0] if frame is None else frame, blocks
+
+    def own(self, arch: Sequence[str]) -> Arch | None:
+        """An arch of another space as this one names it; None if its frame is not here, or is not known."""
+        frame, blocks = split_frame(arch)
+        if len(self.base_channels) == 1:
+            return blocks if frame in (None, self.base_channels[0]) else None
+        return tuple(arch) if frame in self.base_channels else None
 
     def violation(self, arch: Sequence[str]) -> float:
         """How far a network is outside the budget, relative to the limits; 0 within it. Activity is not looked at."""
         cost = self.cost(arch)
-        params = reference_params(arch, self.base_channels) if self.reference_counting else cost.params
+        params = cost.params
+        if self.reference_counting:
+            frame, blocks = self.parts(arch)
+            params = reference_params(blocks, frame)
         outside = 0.0
         if params < self.min_params:
             outside += (self.min_params - params) / self.min_params
@@ -48,11 +71,13 @@ class Space:
 
     def allows(self, arch: Sequence[str]) -> bool:
         """Whether a network keeps every constraint."""
-        return self.min_active <= len(arch) <= self.node_num and self.violation(arch) == 0
+        return self.min_active <= len(self.parts(arch)[1]) <= self.node_num and self.violation(arch) == 0
 
     def holds(self, arch: Sequence[str]) -> bool:
-        """Whether a network is one of this space: its blocks, and every constraint."""
-        return set(self.vocabulary.names).issuperset(arch) and self.allows(arch)
+        """Whether a network is one of this space: its frame, its blocks, and every constraint."""
+        if self.own(arch) != tuple(arch):
+            return False
+        return set(self.vocabulary.names).issuperset(self.parts(arch)[1]) and self.allows(arch)
 
 
 def make_space(config: SpaceConfig, scale: int, ends: tuple[int, int] = RGB) -> Space:
@@ -65,16 +90,13 @@ def make_space(config: SpaceConfig, scale: int, ends: tuple[int, int] = RGB) -> 
         raise UserError(f"space.min_active: {config.min_active} is more than node_num ({config.node_num})")
     if config.max_params is not None and (config.min_params or 0) > config.max_params:
         raise UserError(f"space.min_params: {config.min_params:,} is more than max_params ({config.max_params:,})")
-    if scale in (2, 3) and config.base_channels % 4:
-        raise UserError(
-            f"space.base_channels: {config.base_channels} must be divisible by 4 for scale {scale}: "
-            "the upsampler has 3/4 of it"
-        )
+    for base_channels in config.frames:
+        check_frame(base_channels, scale, "space.base_channels")
     return Space(
         vocabulary=make_vocabulary(config),
         node_num=config.node_num,
         min_active=config.min_active,
-        base_channels=config.base_channels,
+        base_channels=config.frames,
         scale=scale,
         ends=ends,
         min_params=config.min_params or 0,
@@ -82,3 +104,13 @@ def make_space(config: SpaceConfig, scale: int, ends: tuple[int, int] = RGB) -> 
         max_mult_adds=config.max_mult_adds,
         reference_counting=config.budget_counting == "reference",
     )
+
+
+def check_frame(base_channels: int, scale: int, where: str) -> None:
+    """Raise UserError if networks that enlarge so many times cannot have so many channels outside their blocks."""
+    if not LEAST_CHANNELS <= base_channels <= MOST_CHANNELS:
+        raise UserError(f"{where}: {base_channels} must be from {LEAST_CHANNELS} to {MOST_CHANNELS:,}")
+    if scale in (2, 3) and base_channels % 4:
+        raise UserError(
+            f"{where}: {base_channels} must be divisible by 4 for scale {scale}: the upsampler has 3/4 of it"
+        )

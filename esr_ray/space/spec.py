@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from esr_ray.space.block import add_block
 from esr_ray.space.layers import Conv, Layers, Step, convolutions
 
 Arch = tuple[str, ...]
-"""The decoded network: names of its blocks in order."""
+"""The decoded network: names of its blocks in order, after the name of its frame (`G0_16`) in a space of several."""
 
 MOSAIC = (4, 3)
 """Channels in and out of a network for packed Bayer mosaics: R, two greens, B; and RGB."""
@@ -39,6 +40,20 @@ class NetworkSpec:
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
+
+
+_FRAME = re.compile(r"G0_([1-9]\d{0,3})")
+
+
+def frame_name(base_channels: int) -> str:
+    """What a network's channels outside the blocks are called in an arch: `G0_16`."""
+    return f"G0_{base_channels}"
+
+
+def split_frame(arch: Sequence[str]) -> tuple[int | None, Arch]:
+    """The channels outside the blocks that an arch names, None where it names none; and its blocks."""
+    named = _FRAME.fullmatch(arch[0]) if arch else None
+    return (int(named[1]), tuple(arch[1:])) if named else (None, tuple(arch))
 
 
 MOST_BLOCKS = 1000

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from esr_ray.config.schema import Config
 from esr_ray.config.task import TaskConfig
 from esr_ray.errors import UserError
-from esr_ray.space.space import Space, make_space
-from esr_ray.space.spec import NetworkSpec
+from esr_ray.space.space import Space, check_frame, make_space
+from esr_ray.space.spec import NetworkSpec, split_frame
 from esr_ray.tasks.demosaicking import demosaicking
 from esr_ray.tasks.denoising import denoising
 from esr_ray.tasks.super_resolution import super_resolution
@@ -46,10 +46,18 @@ def task_of(spec: NetworkSpec) -> Task:
 
 
 def network_spec(arch: Sequence[str], config: Config) -> NetworkSpec:
-    """The network of an arch in this run."""
+    """The network of an arch in this run. One that names no channels outside its blocks has the first that the space
+    has; one that does has these. Raises UserError if it cannot have them, or has no block."""
     task, space = make_task(config.task), config.space
     # Networks for RGB were made before there were other tasks: they are called alike.
     plain = config.task.name == "super_resolution" and config.task.colour == "rgb"
     settings = "" if plain else json.dumps(task.settings)
     channels = task.in_channels, task.out_channels
-    return NetworkSpec(tuple(arch), space.base_channels, task.scale, space.global_skip, *channels, settings)
+    frame, blocks = split_frame(arch)
+    if frame is None:
+        frame = space.frames[0]
+    elif blocks:
+        check_frame(frame, task.scale, arch[0])
+    else:
+        raise UserError(f"{arch[0]}: has no blocks")
+    return NetworkSpec(blocks, frame, task.scale, space.global_skip, *channels, settings)
