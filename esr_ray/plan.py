@@ -95,8 +95,7 @@ def _founders(config: Config, space: Space, resume: bool) -> tuple[str, ...]:
     A run that goes on, perhaps in another space, may have found others since.
     """
     given = len(set(config.evolution.founders))
-    owned = map(space.own, set(config.evolution.founders))
-    held = sum(arch is not None and space.holds(arch) for arch in owned)
+    held = sum(space.own(arch) is not None for arch in set(config.evolution.founders))
     if given and not held and not resume:
         raise UserError(
             f"evolution.founders: none of the {given} networks is in this space (blocks, nodes, budget, base "

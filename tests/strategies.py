@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from esr_ray.config.schema import SpaceConfig
+from esr_ray.config.space import SpaceConfig
 from esr_ray.space.block import BLOCK_TYPES, Block
 from esr_ray.space.genome import Genome
 from esr_ray.space.space import Space, make_space

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import small_space
 from worlds import STEPS, TWELVE, make_config, number, outcome_of, simulated
 
-from esr_ray.config.schema import SpaceConfig
+from esr_ray.config.space import SpaceConfig
 from esr_ray.search.algorithm import first_of
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.state import State, tell, with_asked

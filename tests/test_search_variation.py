@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import genomes, small_space
 
-from esr_ray.config.schema import SpaceConfig
+from esr_ray.config.space import SpaceConfig
 from esr_ray.search.variation import crossover, mutate, segment_bounds
 from esr_ray.space.genome import Genome
 from esr_ray.space.vocabulary import make_vocabulary

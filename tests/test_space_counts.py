@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import EXAMPLE, block_names
 
-from esr_ray.config.schema import SpaceConfig
+from esr_ray.config.space import SpaceConfig
 from esr_ray.space.counts import mult_adds_720p, network_cost, reference_params
 from esr_ray.space.genome import decode
 from esr_ray.space.layers import Cost

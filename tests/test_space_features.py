@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import genomes, small_space
 
-from esr_ray.config.schema import SpaceConfig
+from esr_ray.config.space import SpaceConfig
 from esr_ray.space.features import feature_matrix, letters_of
 from esr_ray.space.genome import decode
 from esr_ray.space.sample import sample_genome

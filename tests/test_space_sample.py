@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import genomes, small_space
 
-from esr_ray.config.schema import SpaceConfig
+from esr_ray.config.space import SpaceConfig
 from esr_ray.errors import UserError
 from esr_ray.space.counts import mult_adds_720p
 from esr_ray.space.genome import Genome, decode

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import small_space
 
-from esr_ray.config.schema import SpaceConfig
+from esr_ray.config.space import SpaceConfig
 from esr_ray.errors import UserError
 from esr_ray.space.counts import mult_adds_720p, reference_params
 from esr_ray.space.space import make_space

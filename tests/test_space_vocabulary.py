@@ -5,7 +5,7 @@ import collections
 import numpy as np
 import pytest
 
-from esr_ray.config.schema import SpaceConfig
+from esr_ray.config.space import SpaceConfig
 from esr_ray.errors import UserError
 from esr_ray.space.vocabulary import make_vocabulary
 

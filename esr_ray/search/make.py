@@ -77,6 +77,5 @@ def limits_of(evolution: EvolutionConfig) -> tuple[tuple[Objective, float], ...]
 
 def _founders(config: Config, space: Space) -> tuple[Genome, ...]:
     """Genomes of the networks to begin with, those that the space holds."""
-    owned = map(space.own, dict.fromkeys(config.evolution.founders))
-    archs = (arch for arch in dict.fromkeys(owned) if arch is not None and space.holds(arch))
+    archs = filter(None, dict.fromkeys(map(space.own, config.evolution.founders)))
     return tuple(genome_of(arch, space, generator(config.seed, "founder", index)) for index, arch in enumerate(archs))

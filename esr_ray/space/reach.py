@@ -12,7 +12,7 @@ from math import fsum
 
 import numpy as np
 
-from esr_ray.config.schema import MOST_FRAMES
+from esr_ray.config.space import MOST_FRAMES
 from esr_ray.errors import UserError
 from esr_ray.space.block import block_cost, parse_block
 from esr_ray.space.counts import frame_cost, reference_block_params, reference_frame_params

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from esr_ray.config.schema import SpaceConfig
+from esr_ray.config.space import SpaceConfig
 from esr_ray.errors import UserError
 from esr_ray.space.counts import RGB, mult_adds_720p, network_cost, reference_params
 from esr_ray.space.layers import Cost
@@ -45,13 +45,6 @@ class Space:
         frame, blocks = split_frame(arch)
         return self.base_channels[0] if frame is None else frame, blocks
 
-    def own(self, arch: Sequence[str]) -> Arch | None:
-        """An arch of another space as this one names it; None if its frame is not here, or is not known."""
-        frame, blocks = split_frame(arch)
-        if len(self.base_channels) == 1:
-            return blocks if frame in (None, self.base_channels[0]) else None
-        return tuple(arch) if frame in self.base_channels else None
-
     def violation(self, arch: Sequence[str]) -> float:
         """How far a network is outside the budget, relative to the limits; 0 within it. Activity is not looked at."""
         cost = self.cost(arch)
@@ -74,10 +67,17 @@ class Space:
         return self.min_active <= len(self.parts(arch)[1]) <= self.node_num and self.violation(arch) == 0
 
     def holds(self, arch: Sequence[str]) -> bool:
-        """Whether a network is one of this space: its frame, its blocks, and every constraint."""
-        if self.own(arch) != tuple(arch):
-            return False
-        return set(self.vocabulary.names).issuperset(self.parts(arch)[1]) and self.allows(arch)
+        """Whether a network is one of this space, by the name that it has here: its frame, its blocks, and every
+        constraint."""
+        frame, blocks = split_frame(arch)
+        named = frame in self.base_channels if len(self.base_channels) > 1 else frame is None
+        return named and set(self.vocabulary.names).issuperset(blocks) and self.allows(arch)
+
+    def own(self, arch: Sequence[str]) -> Arch | None:
+        """A network of another space as this one names it; None if this one does not hold it."""
+        frame, blocks = split_frame(arch)
+        named = blocks if self.base_channels == (frame,) else tuple(arch)
+        return named if self.holds(named) else None
 
 
 def make_space(config: SpaceConfig, scale: int, ends: tuple[int, int] = RGB) -> Space:

@@ -10,7 +10,7 @@ from math import fsum
 
 import numpy as np
 
-from esr_ray.config.schema import SpaceConfig
+from esr_ray.config.space import SpaceConfig
 from esr_ray.errors import UserError
 from esr_ray.space.block import parse_block
 
