@@ -2,12 +2,13 @@
 
     python benchmarks/search_real.py --set data.hr=BSDS400/         hours on two cores; goes on where it was
 
-Every contender has the device seconds of 160 short trainings of the mean random network, with several seeds each. What
-a training costs is worked out (as in `search.py`), so that a busy machine does nobody harm. The networks that were
-named are then trained 20 times as long with two seeds that no search has used; so is, for the contender that is given
-first, what it names if it has the same device seconds once more and 20 % fewer mult-adds are allowed than its network
-has. All trainings are kept in `--output` (JSON lines); the short, longer and long ones may be added to the table of
-`search.py` with `search_table.py --add`.
+Every contender has the device seconds of 160 short trainings of the mean random network, with several seeds each
+(`--first-seed 4`: those that an earlier run did not have). What a training costs is worked out (as in `search.py`), so
+that a busy machine does nobody harm. The networks that were named are then trained 20 times as long with two seeds that
+no search has used; so is, for the contender that is given first, what it names if it has the same device seconds once
+more and 20 % fewer mult-adds are allowed than its network has (not with `--no-cheaper`). All trainings are kept in
+`--output` (JSON lines); the short, longer and long ones may be added to the table of `search.py` with
+`search_table.py --add`.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ from esr_ray.tasks.make import space_of
 FOLDER = Path(__file__).resolve().parent
 BUDGET = 160
 """Device seconds of each search, in short trainings of the mean random network."""
-FINAL, FINAL_SEEDS = 20, (1_000_000, 1_000_001)
-"""Length and seeds of the trainings by which the named networks are compared."""
+FINAL, FINAL_SEED = 20, 1_000_000
+"""Length and first seed of the trainings by which the named networks are compared."""
 CHEAPER = 0.8
 """Mult-adds that the cheaper network may have, as a part of those of the one that was named."""
 OUR_SEARCH = "ours, all"
@@ -152,7 +153,10 @@ def main() -> None:
     parser.add_argument("--table", type=Path, default=PACKED, help="what trainings cost is taken from there")
     parser.add_argument("--output", type=Path, default=Path("search_real.jsonl"), help="trainings are kept there")
     parser.add_argument("--contenders", nargs="+", default=[OUR_SEARCH, REFERENCE, "random search"], metavar="NAME")
-    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=4, help="searches of each contender")
+    parser.add_argument("--first-seed", type=int, default=0, metavar="SEED")
+    parser.add_argument("--final-seeds", type=int, default=2, metavar="N", help="trainings of each named network")
+    parser.add_argument("--cheaper", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--budget", type=int, default=BUDGET, metavar="TRAININGS")
     parser.add_argument("--workers", type=int, default=len(cores()))
     options = parser.parse_args()
@@ -165,8 +169,8 @@ def main() -> None:
     costs = fit_seconds(read_table(options.table), space)
     ours = options.contenders[0]
     searches = [
-        Search(name, seed, config, costs, options.output, options.budget, cheaper=name == ours)
-        for seed in range(options.seeds)
+        Search(name, seed, config, costs, options.output, options.budget, cheaper=options.cheaper and name == ours)
+        for seed in range(options.first_seed, options.first_seed + options.seeds)
         for name in options.contenders
     ]
     with pinned_pool(options.workers) as pool:
@@ -177,7 +181,9 @@ def main() -> None:
         to_compare = [named.arch for _, named, _ in found]
         to_compare += [cheaper for search, _, cheaper in found if cheaper is not None]
         finals = [
-            (config, costs, options.output, arch, seed) for arch in dict.fromkeys(to_compare) for seed in FINAL_SEEDS
+            (config, costs, options.output, arch, FINAL_SEED + seed)
+            for arch in dict.fromkeys(to_compare)
+            for seed in range(options.final_seeds)
         ]
         values: dict[Arch, list[float]] = {}
         for done, (arch, _, value) in enumerate(pool.imap_unordered(finish, finals), 1):
