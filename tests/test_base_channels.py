@@ -1,5 +1,7 @@
 """Several base channels (G0): a search chooses among them, and each network names its own."""
 
+from dataclasses import replace
+
 import pytest
 from strategies import small_space
 from worlds import PROMOTION, RACE, FirstInFirstOut, InProcess, World, events_of, make_config, records, search
@@ -12,12 +14,14 @@ from esr_ray.plan import check_experiment
 from esr_ray.runs.folder import RunFolder, check_same_experiment, create
 from esr_ray.runs.replay import replay_run
 from esr_ray.runs.searched import searched_networks
-from esr_ray.search.device_figures import predict
+from esr_ray.search.growing import growing
 from esr_ray.search.make import make_algorithm
+from esr_ray.search.objectives import OBJECTIVES
 from esr_ray.space.genome import decode
 from esr_ray.space.space import make_space
 from esr_ray.space.spec import NetworkSpec, split_frame
 from esr_ray.tasks.make import network_spec
+from esr_ray.training.result import DeviceCost
 
 FRAMES = [8, 4, 12]
 SPACE = small_space(base_channels=tuple(FRAMES))
@@ -67,10 +71,15 @@ def test_a_search_tries_all_and_is_the_same_if_it_is_interrupted_or_replayed(fre
 
 def test_latency_is_predicted_by_the_blocks_alone(fresh):
     state, _ = search(fresh(), make_config(generations=4), InProcess(World()), SPACE)
-    measured = {one: state.candidates[one].mult_adds / 1e9 for one in list(state.candidates)[:10]}
-    wanted = list(state.candidates)[10:]
-    predicted = predict(state, measured, wanted)
-    assert predicted == pytest.approx([state.candidates[one].mult_adds / 1e9 for one in wanted], rel=0.2)
+    giga = {job: state.jobs[job].candidate.mult_adds / 1e9 for job in state.outcomes}
+    measured = list(giga)[:10]
+    told = {
+        job: replace(one, cost=DeviceCost(giga[job])) if job in measured else one for job, one in state.outcomes.items()
+    }
+    wanted = [job for job in giga if job not in measured]
+    ids = tuple(state.jobs[job].candidate.id for job in wanted)
+    predicted = OBJECTIVES["latency"].values(replace(state, outcomes=growing(told)), ids)
+    assert predicted == pytest.approx([giga[job] for job in wanted], rel=0.2)
 
 
 # Networks by their names.

@@ -16,12 +16,14 @@ from esr_ray.search.job import Candidate, Job, Outcome
 from esr_ray.search.make import make_algorithm
 from esr_ray.search.pareto import fronts
 from esr_ray.search.predictor import HEADROOM, ridge
-from esr_ray.search.screening import LEAST, OPTIMISM, ROUND, Screening, best_first
+from esr_ray.search.promise import OPTIMISM, best_first, promise_by
+from esr_ray.search.screening import LEAST, ROUND, Screening
 from esr_ray.search.state import State, tell, with_asked
 from esr_ray.space.counts import mult_adds_720p
 from esr_ray.space.features import feature_matrix
 from esr_ray.space.genome import decode
 from esr_ray.space.sample import sample_genome
+from esr_ray.training.result import DeviceCost
 
 WIDE = small_space(node_num=8, min_active=4, conv_num=(1, 2, 4), growth_rate=(4, 8, 12))
 
@@ -159,16 +161,18 @@ def test_the_best_predicted_of_the_children_is_taken():
     model = screening.fit(seen, WIDE)
     first = children[:ROUND]
     taken = screening.child(handed(genomes[arch] for arch in first), model, seen, {}, WIDE, np.random.default_rng(0))
-    promised = screening.promised(first, model, seen, WIDE)
-    np.testing.assert_array_equal(promised[:, 0], 0)
-    np.testing.assert_array_equal(promised[:, 1], model(feature_matrix(first, WIDE), OPTIMISM))
-    best = first[int(np.argmax(promised[:, 1]))]
+    promised = promise_by(model, seen, WIDE).of(first)
+    np.testing.assert_array_equal(promised[:, :2], 0)
+    np.testing.assert_array_equal(promised[:, 2], model(feature_matrix(first, WIDE), OPTIMISM))
+    best = first[int(np.argmax(promised[:, 2]))]
     assert decode(taken.genome) == best
     ranked = sorted(first, key=true_value, reverse=True)
     assert best == ranked[0]
-    # With latency beside, which nobody knows of a child, it is PSNR alone too.
+    # With latency beside, or a limit of it, it is PSNR alone too as long as nothing was measured.
     beside = view(known, objectives=("psnr", "latency"))
-    np.testing.assert_array_equal(screening.promised(first, model, beside, WIDE), promised)
+    np.testing.assert_array_equal(promise_by(model, beside, WIDE).of(first), promised)
+    limited = view_of(seen.state, limits={"latency": 0.1})
+    np.testing.assert_array_equal(promise_by(model, limited, WIDE).of(first), promised)
 
 
 @pytest.mark.parametrize("objectives", [("psnr",), ("psnr", "mult_adds")])
@@ -187,7 +191,7 @@ def test_later_rounds_are_bred_from_the_best_proposals_and_promise_more(objectiv
     assert archs[0] in children
     assert archs[1] not in children
     assert WIDE.allows(archs[1])
-    promised = screening_of(2).promised(archs, model, seen, WIDE)
+    promised = promise_by(model, seen, WIDE).of(archs)
     assert tuple(promised[1]) > tuple(promised[0])
     assert many.operator in ("mutation", "crossover")
     assert set(many.parents) <= set(range(ROUND))
@@ -241,11 +245,57 @@ def test_with_two_objectives_no_child_is_better_in_both_than_the_one_taken(cost,
     known, children = split(networks(70, seed), 50)
     screening, seen = screening_of(20), view(known, 0.1, ("psnr", cost))
     model = screening.fit(seen, WIDE)
-    best = int(best_first(screening.promised(children, model, seen, WIDE))[0])
+    best = int(best_first(promise_by(model, seen, WIDE).of(children))[0])
     costs = [getattr(WIDE.cost(arch), cost) for arch in children]
     promised = model(feature_matrix(children, WIDE), OPTIMISM)
     first = fronts(np.stack([-promised, costs], axis=1))[0]
     assert best in first
+
+
+def seconds(arch, space=WIDE):
+    """Latency of a network: S blocks are slow."""
+    return 0.01 + 0.02 * sum(name[0] == "S" for name in arch)
+
+
+def measured(genomes, objectives=("psnr",), limits=None):
+    """As `view`, and every network was measured."""
+    state = view(genomes).state
+    told = {
+        job: replace(outcome, cost=DeviceCost(seconds(state.jobs[job].candidate.arch), 0.001, 100.0))
+        for job, outcome in state.outcomes.items()
+    }
+    return view_of(replace(state, outcomes=growing(told)), objectives, limits)
+
+
+def test_what_children_would_take_is_predicted_and_counts_beside_their_psnr():
+    known, children = split(networks(160), 100)
+    seen = measured(known, ("psnr", "latency"))
+    model = screening_of(ROUND).fit(seen, WIDE)
+    promised = promise_by(model, seen, WIDE).of(children)
+    costs = np.stack([-model(feature_matrix(children, WIDE), OPTIMISM), [seconds(arch) for arch in children]], axis=1)
+    front = fronts(costs.round(6))[0]
+    assert int(best_first(promised)[0]) in front
+    # The slowest known network is of S blocks alone; with PSNR alone such a child would be taken.
+    alone = promise_by(model, measured(known), WIDE).of(children)
+    chosen = [children[int(best_first(one)[0])] for one in (promised, alone)]
+    assert seconds(chosen[0]) < seconds(chosen[1])
+
+
+@pytest.mark.parametrize("objectives", [("psnr",), ("psnr", "params"), ("psnr", "latency"), ("ssim", "latency")])
+def test_a_child_that_keeps_the_limits_is_taken_before_one_that_does_not(objectives):
+    known, children = split(networks(160), 100)
+    limit = sorted(map(seconds, children))[len(children) // 4]
+    seen = measured(known, objectives, {"latency": limit * 1.01, "memory": 101.0})
+    model = screening_of(ROUND).fit(seen, WIDE)
+    promised = promise_by(model, seen, WIDE).of(children)
+    within = [seconds(arch) <= limit * 1.01 for arch in children]
+    assert [one == 0 for one in promised[:, 0]] == within
+    assert 0 < sum(within) < len(children)
+    order = best_first(promised)
+    assert all(within[place] for place in order[: sum(within)])
+    # Those beyond it: the nearest first.
+    beyond = [seconds(children[place]) for place in order[sum(within) :]]
+    np.testing.assert_allclose(beyond, sorted(beyond), rtol=1e-6)
 
 
 def test_the_same_is_learnt_and_chosen_from_the_same():

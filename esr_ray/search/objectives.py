@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from esr_ray.metrics import Quality
-from esr_ray.search.device_figures import device_values
+from esr_ray.search.device_figures import Figure, device_values, foreseen
 from esr_ray.search.evidence import Floats, estimate, gather
 from esr_ray.search.job import Candidate
 from esr_ray.search.state import State
-from esr_ray.training.result import DeviceCost
+from esr_ray.space.counts import mult_adds_720p
+from esr_ray.space.space import Space
+from esr_ray.space.spec import Arch
+
+Foresight = Callable[[Sequence[Arch]], Floats]
+"""Values (k,) of networks that were never trained."""
 
 
 @dataclass(frozen=True)
 class Objective:
     """One objective: `values` (n,) of the candidates with these ids, in `unit`; the greater the better where
-    `maximised`."""
+    `maximised`. `foreseen` says what networks of a space cost before they are trained, None where nothing is known of
+    that yet; quality is foreseen by a predictor alone."""
 
     name: str
     unit: str
     maximised: bool
     values: Callable[[State, tuple[int, ...]], Floats]
+    foreseen: Callable[[State, Space], Foresight | None] = lambda state, space: None
 
     def costs(self, state: State, ids: tuple[int, ...]) -> Floats:
         """The values, such that less is better."""
@@ -39,12 +46,37 @@ def _of_quality(figure: Callable[[Quality], float]) -> Callable[[State, tuple[in
     return values
 
 
-def _of_candidate(figure: Callable[[Candidate], float]) -> Callable[[State, tuple[int, ...]], Floats]:
-    return lambda state, ids: np.array([figure(state.candidates[one]) for one in ids], float)
+def _counted(
+    name: str, unit: str, figure: Callable[[Candidate], float], of: Callable[[Arch, Space], float]
+) -> Objective:
+    """What every network has by its name."""
+    return Objective(
+        name,
+        unit,
+        False,
+        lambda state, ids: np.array([figure(state.candidates[one]) for one in ids], float),
+        lambda state, space: lambda archs: np.array([of(arch, space) for arch in archs], float),
+    )
 
 
-def _of_device(figure: Callable[[DeviceCost], float | None]) -> Callable[[State, tuple[int, ...]], Floats]:
-    return lambda state, ids: device_values(state, ids, figure)
+def _measured(name: str, unit: str, figure: Figure) -> Objective:
+    """What devices tell."""
+
+    def ahead(state: State, space: Space) -> Foresight | None:
+        found = foreseen(state, figure)
+        if found is None:
+            return None
+        return lambda archs: found([(arch, _mult_adds(arch, space)) for arch in archs])
+
+    return Objective(name, unit, False, lambda state, ids: device_values(state, ids, figure), ahead)
+
+
+def _params(arch: Arch, space: Space) -> int:
+    return space.cost(arch).params
+
+
+def _mult_adds(arch: Arch, space: Space) -> int:
+    return mult_adds_720p(space.cost(arch), space.scale)
 
 
 OBJECTIVES = {
@@ -52,10 +84,12 @@ OBJECTIVES = {
     for one in (
         Objective("psnr", "dB", True, _of_quality(lambda quality: quality.fitness)),
         Objective("ssim", "", True, _of_quality(lambda quality: quality.ssim_y)),
-        Objective("params", "parameters", False, _of_candidate(lambda candidate: candidate.params)),
-        Objective("mult_adds", "mult-adds", False, _of_candidate(lambda candidate: candidate.mult_adds)),
-        Objective("latency", "s", False, _of_device(lambda cost: cost.latency_s)),
-        Objective("memory", "MB", False, _of_device(lambda cost: cost.memory_mb)),
+        _counted(
+            "params", "parameters", lambda candidate: candidate.params, lambda arch, space: space.cost(arch).params
+        ),
+        _counted("mult_adds", "mult-adds", lambda candidate: candidate.mult_adds, _mult_adds),
+        _measured("latency", "s", lambda cost: cost.latency_s),
+        _measured("memory", "MB", lambda cost: cost.memory_mb),
     )
 }
 """By the name that a configuration gives; quality is that of the estimate after the longest training."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from esr_ray.search.breeding import Child, new_children, varied
 from esr_ray.search.evidence import Floats
-from esr_ray.search.pareto import first_front, hypervolume
 from esr_ray.search.predictor import Model, Predictor
+from esr_ray.search.promise import best_first, promise_by
 from esr_ray.search.ranking import View
-from esr_ray.space.counts import mult_adds_720p
 from esr_ray.space.features import feature_matrix
 from esr_ray.space.genome import decode
 from esr_ray.space.space import Space
@@ -22,8 +21,6 @@ from esr_ray.space.spec import Arch
 
 LEAST = 8
 """Trained candidates before which nothing is predicted."""
-OPTIMISM = 2.0
-"""Standard errors that are added to a prediction: of networks that promise the same, the less known one is trained."""
 CLIPPED = 3.0
 """Median absolute deviations below the median: what is worse is learnt as if it had this value. A few bad networks
 would else be most of what a model explains, and the good ones are those that it has to tell apart."""
@@ -77,7 +74,8 @@ class Screening:
         proposals = self._affordable(len(view.ids))
         found = new_children(first, known, min(ROUND, proposals))
         archs = [decode(one.genome) for one in found]
-        promised = self.promised(archs, model, view, space)
+        promise = promise_by(model, view, space)
+        promised = promise.of(archs)
         while 1 < len(found) < proposals:
             best = [found[place] for place in best_first(promised)[:KEPT]]
             taken = ChainMap(dict.fromkeys(archs, -1), known)  # type: ignore[arg-type]
@@ -88,35 +86,13 @@ class Screening:
             new = [decode(one.genome) for one in more]
             found += more
             archs += new
-            promised = np.concatenate([promised, self.promised(new, model, view, space)])
+            promised = np.concatenate([promised, promise.of(new)])
         return found[best_first(promised)[0]] if found else None
 
     def _affordable(self, trained: int) -> int:
         """Proposals for a child after so many trained candidates."""
         one_round = max(FEWEST, ROUND * VERY_MANY // max(VERY_MANY, trained))
         return min(self.proposals, max(one_round, self.proposals * MANY // max(MANY, trained)))
-
-    def promised(self, archs: Sequence[Arch], model: Model, view: View, space: Space) -> Floats:
-        """What networks promise, a row each (n, 2), the more the better: what each would add to the hypervolume of the
-        front, where parameters or mult-adds are objectives too (else 0), and its PSNR, predicted with some optimism (an
-        upper confidence bound)."""
-        promised = np.zeros((len(archs), 2))
-        if not archs:
-            return promised
-        predicted = promised[:, 1] = model(feature_matrix(archs, space), OPTIMISM)
-        names = [one.name for one in view.objectives]
-        exact = [name for name in names if name in ("params", "mult_adds")]
-        if not exact or "psnr" not in names:
-            return promised
-        children = np.stack([-predicted, *([_cost(name, arch, space) for arch in archs] for name in exact)], axis=1)
-        known = view.costs[:, [names.index(name) for name in ("psnr", *exact)]]
-        worst, spread = known.max(0), np.maximum(np.ptp(known, axis=0), 1e-12)
-        front = (known[first_front(known)] - worst) / spread
-        # Beyond the worst known in anything a child adds nothing.
-        promised[:, 0] = [
-            hypervolume(np.vstack([front, child]), np.zeros(len(worst))) for child in (children - worst) / spread
-        ]
-        return promised
 
 
 def _taught(values: Floats) -> NDArray[np.intp]:
@@ -126,13 +102,3 @@ def _taught(values: Floats) -> NDArray[np.intp]:
     best = np.argsort(-values, kind="stable")[: MOST // 2]
     others = np.setdiff1d(np.arange(len(values)), best)
     return np.sort(np.concatenate([best, others[-(MOST - len(best)) :]]))
-
-
-def best_first(promised: Floats) -> NDArray[np.intp]:
-    """Places of networks by what they promise (n, 2): by the first column, of equal ones by the second."""
-    return np.lexsort((-promised[:, 1], -promised[:, 0]))
-
-
-def _cost(name: str, arch: Arch, space: Space) -> float:
-    cost = space.cost(arch)
-    return float(cost.params if name == "params" else mult_adds_720p(cost, space.scale))
