@@ -8,8 +8,10 @@ import pytest
 
 import esr_ray.training.device_cost as device_cost
 from esr_ray.config.schema import EvolutionConfig, TrainingConfig, wants_device_cost
+from esr_ray.errors import UserError
 from esr_ray.networks.target import begin_peak, memory_use, use_target
 from esr_ray.runtime.evaluator import Evaluator
+from esr_ray.runtime.setup import WorkerSetup
 from esr_ray.space.spec import NetworkSpec
 from esr_ray.training.device_cost import LEAST_S, ROUNDS, CostPlan, measure_cost
 from esr_ray.training.native import NativeNetwork
@@ -73,6 +75,22 @@ def test_small_networks_are_measured_more_often(measured):
 def test_memory_that_did_not_grow_is_none_at_all(measured):
     _, cost = measured([1.0], in_use=9_000_000, peak=8_000_000)
     assert cost.memory_mb == 0.0
+
+
+def test_where_the_peak_cannot_be_told_latency_is_measured_alone(measured, tmp_path, monkeypatch):
+    _, cost = measured([1.0], in_use=None)
+    assert (cost.latency_s, cost.memory_mb) == (1.0, None)
+    monkeypatch.setattr("esr_ray.networks.target.FORGETS_PEAK", tmp_path / "not" / "there")
+    assert begin_peak("CPU") is None
+
+
+@pytest.mark.parametrize("keys", [{"objectives": ("psnr", "memory")}, {"max_memory_mb": 100.0}])
+def test_a_search_by_memory_that_cannot_be_measured_does_not_begin(keys, tmp_path, monkeypatch):
+    monkeypatch.setattr("esr_ray.networks.target.FORGETS_PEAK", tmp_path / "not" / "there")
+    monkeypatch.setattr("esr_ray.runtime.evaluator.pin_to_free_core", lambda: None)
+    config = SimpleNamespace(evolution=EvolutionConfig(**keys))
+    with pytest.raises(UserError, match="memory cannot be measured on "):
+        Evaluator(WorkerSetup(config, "CPU", None, ()))
 
 
 def test_memory_is_read_around_the_first_enlargement_after_compiling(by_its_clock):

@@ -116,8 +116,13 @@ class EvolutionConfig(Section):
 
 def wants_device_cost(evolution: EvolutionConfig) -> bool:
     """Whether the search goes by latency or memory, so that they are measured."""
-    limits = (evolution.max_latency_ms, evolution.max_memory_mb)
-    return bool({"latency", "memory"} & set(evolution.objectives)) or any(one is not None for one in limits)
+    wants_latency = "latency" in evolution.objectives or evolution.max_latency_ms is not None
+    return wants_latency or wants_memory(evolution)
+
+
+def wants_memory(evolution: EvolutionConfig) -> bool:
+    """Whether the search goes by memory."""
+    return "memory" in evolution.objectives or evolution.max_memory_mb is not None
 
 
 class FolderConfig(Section):

@@ -10,7 +10,6 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +26,8 @@ PATIENCE = {
 By itself MindSpore ends a training on CPU whose first member validates for more than 30 s. A member that died is no
 matter of time: Ray tells of it.
 """
+FORGETS_PEAK = Path("/proc/self/clear_refs")
+"""Linux: where a process may forget its peak of memory."""
 VISIBLE = "ASCEND_RT_VISIBLE_DEVICES"
 """Ray sets it to the physical ids of the NPUs that an actor owns."""
 
@@ -97,16 +98,19 @@ def memory_use(target: str) -> tuple[int, int]:
     return now, peak
 
 
-def begin_peak(target: str) -> int:
-    """Forget the peak of memory so far; bytes in use now. Where the system does not allow that, the old peak stays."""
+def begin_peak(target: str) -> int | None:
+    """Forget the peak of memory so far; bytes in use now. None where the system does not allow that, and the old peak
+    stays."""
     if target == "Ascend":
         import mindspore as ms
 
         ms.runtime.reset_max_memory_allocated()
     else:
         # Linux: 5 sets VmHWM back to what is resident (proc(5), clear_refs).
-        with suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        try:
+            FORGETS_PEAK.write_text("5", encoding="ascii")
+        except OSError:
+            return None
     return memory_use(target)[0]
 
 

@@ -21,25 +21,25 @@ LEAST_S = 0.2
 @dataclass(frozen=True)
 class CostPlan:
     """What is measured: an LR picture of `size` (height, width). `begin_peak` forgets the peak of memory and says what
-    is in use, `peak` reads it again; both in bytes."""
+    is in use (None where that cannot be), `peak` reads it again; both in bytes."""
 
     size: tuple[int, int]
-    begin_peak: Callable[[], int]
+    begin_peak: Callable[[], int | None]
     peak: Callable[[], int]
 
 
 def measure_cost(network: Predictor, channels: int, plan: CostPlan) -> DeviceCost:
     """Of a picture of so many channels: median latency in seconds, half the range between its quartiles, and by how
-    much memory grew, in MB."""
+    much memory grew, in MB (None where the peak cannot be told)."""
     lr = np.random.default_rng(0).random((1, channels, *plan.size), np.float32)
     network.compile_predict(lr)
     before = plan.begin_peak()
     network.predict(lr)
-    grown = plan.peak() - before
+    memory = None if before is None else max(0, plan.peak() - before) / 1e6
     seconds: list[float] = []
     while len(seconds) < ROUNDS or sum(seconds) < LEAST_S:
         began = time.perf_counter()
         network.predict(lr)
         seconds.append(time.perf_counter() - began)
     lower, middle, upper = statistics.quantiles(seconds, n=4, method="inclusive")
-    return DeviceCost(middle, (upper - lower) / 2, max(0, grown) / 1e6)
+    return DeviceCost(middle, (upper - lower) / 2, memory)
