@@ -82,6 +82,21 @@ def test_networks_that_a_changed_space_does_not_hold_are_left_out_of_all_choices
 
 
 @SCHEDULES
+def test_without_promotion_from_now_on_a_new_candidate_can_win(fresh, schedule):
+    path = fresh()
+    before, _ = search(path, make_config(6, schedule=schedule, promotion=PROMOTION), InProcess(World()))
+    assert {job.steps for job in before.jobs.values()} == {10, 30}
+    better = World()
+    better.fitness = lambda job: 40.0 + job.candidate.id / 100
+    config = make_config(12, schedule=schedule)
+    state, _ = search(path, config, InProcess(better), SPACE)
+    new = [job for job in state.jobs.values() if job.id not in before.jobs]
+    assert {job.steps for job in new} == {10}
+    verdict = make_algorithm(config, SPACE).verdict(state)
+    assert verdict.winner.candidate.id not in before.candidates
+
+
+@SCHEDULES
 def test_in_a_space_of_more_nodes_all_networks_count_and_their_genomes_are_fitted(fresh, schedule):
     path = fresh()
     before, _ = search(path, make_config(4, schedule=schedule), InProcess(MIXED))

@@ -217,6 +217,28 @@ def test_whoever_was_not_trained_for_the_longest_length_may_still_be_raced():
     assert (one, seed) == (5, 0)
 
 
+def test_who_was_trained_as_long_as_trainings_are_now_may_win_beside_older_ones_of_longer_trainings():
+    """A run that went on without promotion has longer trainings than any new candidate will have."""
+    old = [(one, steps, 30.0 + one / 10 + steps / 100) for one in range(6) for steps in (10, 30)]
+    state = told(*old, (6, 10, 33.0), (7, 10, 30.2))
+    view = view_of(state)
+    assert judge(view, 0.0).winner.candidate.id == 5
+    now = judge(view, 0.0, 10)
+    assert now.winner.candidate.id == 6
+    assert (now.winner.measured, now.winner.trainings) == (33.0, 1)
+    assert {one.candidate.id for one in now.finalists} == set(range(8))
+    by_id = {one.candidate.id: one for one in now.finalists}
+    assert by_id[5].measured == pytest.approx(30.8)
+    # Nobody has a longer one than there is: as without a number.
+    assert judge(view, 0.0, 100) == judge(view, 0.0, 30) == judge(view, 0.0)
+
+
+def test_repetitions_of_longer_trainings_count_in_a_race_of_shorter_ones():
+    repeated = [(one, 30, 30.0 - one + seed / 1000) for one in range(4) for seed in range(2)]
+    assert TEN.decided(view_of(told(*repeated)))
+    assert not TEN.decided(view_of(told(*repeated[:-1])))
+
+
 # How honest it is.
 
 

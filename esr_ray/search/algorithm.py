@@ -153,7 +153,12 @@ class Algorithm:
 
     def verdict(self, state: State) -> Verdict | None:
         """Who wins by what is known, and how sure that is; None where nobody has a result."""
-        return judge(self.view(state), 0.0 if self.race is None else self.race.tolerance)
+        return judge(self.view(state), 0.0 if self.race is None else self.race.tolerance, self.longest_steps)
+
+    @property
+    def longest_steps(self) -> int:
+        """Of the longest trainings that there are to be."""
+        return self.budget.birth_steps if self.promotion is None else self.promotion.lengths[-1]
 
     def births(self) -> int:
         """Candidates that the budget is good for."""

@@ -51,7 +51,22 @@ class Evidence:
     @property
     def at_longest(self) -> NDArray[np.bool_]:
         """Which candidates (n,) were trained for the longest length."""
-        return np.asarray(self.count[:, -1] > 0) if self.lengths else np.zeros(len(self.ids), bool)
+        return self.trained_for(None)
+
+    def trained_for(self, steps: int | None) -> NDArray[np.bool_]:
+        """Which candidates (n,) were trained for at least so many steps; where nobody was, and without a number, for
+        the longest length."""
+        return np.asarray((self.count[:, self.column(steps) :] > 0).any(1))
+
+    @property
+    def longest(self) -> NDArray[np.intp]:
+        """The column of each candidate's longest training (n,)."""
+        return np.asarray(len(self.lengths) - 1 - np.argmax(self.count[:, ::-1] > 0, axis=1))
+
+    def column(self, steps: int | None) -> int:
+        """Of the shortest length that has so many steps, or else the longest one."""
+        last = max(0, len(self.lengths) - 1)
+        return last if steps is None else min(int(np.searchsorted(self.lengths, steps)), last)
 
 
 @dataclass(frozen=True)

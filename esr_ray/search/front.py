@@ -59,7 +59,7 @@ def row_of(view: View, candidate_id: int) -> FrontRow:
     """One candidate that has a result."""
     row, state = view.row_of[candidate_id], view.state
     candidate = state.candidates[candidate_id]
-    column = int(np.flatnonzero(view.evidence.count[row])[-1])
+    column = int(view.evidence.longest[row])
     outcomes = [state.outcomes[job] for job in state.jobs_of[candidate_id] if job in state.outcomes]
     measured = [one for one in outcomes if one.quality is not None]
     cost = next((one.cost for one in reversed(measured) if one.cost.latency_s is not None), measured[-1].cost)

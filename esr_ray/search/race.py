@@ -97,9 +97,10 @@ class Race:
 
     def decided(self, view: View) -> bool:
         """Whether the winner is sure."""
-        if len(view.ids) > 1 and view.evidence.freedom[-1] < REPEATED:
+        column = view.evidence.column(self.steps)
+        if len(view.ids) > 1 and view.evidence.freedom[column:].sum() < REPEATED:
             return False
-        verdict = judge(view, self.tolerance)
+        verdict = judge(view, self.tolerance, self.steps)
         return verdict is not None and verdict.confidence >= self.confidence
 
 
@@ -116,30 +117,33 @@ def knowledge_gradient(mean: Floats, error: Floats, noise: float) -> Floats:
     return np.asarray(change * (z * ndtr(z) + np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)))
 
 
-def judge(view: View, tolerance: float) -> Verdict | None:
+def judge(view: View, tolerance: float, steps: int | None = None) -> Verdict | None:
     """Who would win by what is known; None where nobody has a result.
 
-    Only candidates that were trained for the longest length can win, and of these the feasible ones first. All others
-    are rivals all the same: what a shorter training leaves open counts against the winner.
+    Only candidates that were trained for `steps` can win, or for longer (without a number, and where nobody was: for
+    the longest length), and of these the feasible ones first. All others are rivals all the same: what a shorter
+    training leaves open counts against the winner.
     """
     evidence, found = view.evidence, view.estimate
     if not view.ids:
         return None
-    least = view.violation[evidence.at_longest].min()
-    able = evidence.at_longest & (view.violation <= least)
+    trained = evidence.trained_for(steps)
+    least = view.violation[trained].min()
+    able = trained & (view.violation <= least)
     rows = _first(found.mean, able)
     rivals = _first(found.mean, ~able & (view.violation <= least))
-    freedom = float(evidence.noise_freedom[-1])
+    freedom = float(evidence.noise_freedom[evidence.column(steps)])
+    longest = evidence.longest
     everyone = np.concatenate([rows, rivals])
     probability = _within(found.mean[everyone], found.error[everyone], freedom, tolerance)[: len(rows)]
     return Verdict(
         tuple(
             Standing(
                 view.state.candidates[view.ids[row]],
-                float(evidence.mean[row, -1]),
+                float(evidence.mean[row, longest[row]]),
                 float(found.mean[row]),
                 float(found.error[row]),
-                int(evidence.count[row, -1]),
+                int(evidence.count[row, longest[row]]),
                 float(chance),
             )
             for row, chance in zip(rows, probability, strict=True)
