@@ -15,12 +15,13 @@ from esr_ray.errors import UserError
 from esr_ray.printable import printable
 from esr_ray.runs.folder import RunFolder
 from esr_ray.runs.record import read_history
-from esr_ray.runs.result import report_rows
+from esr_ray.runs.result import report_rows, reported_networks
 from esr_ray.tables import report_table
 from esr_ray.tasks.make import make_task
 from esr_ray.view import print_line, watching
 
 if TYPE_CHECKING:
+    from esr_ray.api.experiment import RunResult
     from esr_ray.api.planned import Planned
 
 
@@ -93,7 +94,7 @@ def run_planned(planned: Planned, address: str | None, dry_run: bool, console: C
         _tell(result.message + place)
         return signals.status()
     if not remote:
-        _print_report(planned, console)
+        _print_report(planned, result, console)
     print_line(console, result.message + place)
     return 0
 
@@ -121,11 +122,14 @@ def _print_plan(planned: Planned, address: str | None, console: Console) -> None
         raise missing
 
 
-def _print_report(planned: Planned, console: Console) -> None:
+def _print_report(planned: Planned, result: RunResult, console: Console) -> None:
+    """The networks that were trained in full beside the baseline, and who won the search: it was said long before."""
     folder: RunFolder = planned.folder
     history = read_history(folder.journal)
-    for label, reported in history.reported.items():
-        name = label if planned.config.networks else None
-        rows = report_rows(history, label)
-        console.print(report_table(rows, make_task(planned.config.task), name, reported.baseline))
+    for label, name in reported_networks(folder.result).items():
+        rows, baseline = report_rows(history, label), history.reported[label].baseline
+        console.print(report_table(rows, make_task(planned.config.task), name, baseline))
+    if "full_training" in planned.config.pipeline:
+        for line in result.conclusion:
+            print_line(console, line)
     print_line(console, f"results: {folder.path} (tensorboard --logdir {folder.tensorboard})")

@@ -14,6 +14,8 @@ from esr_ray.randomness import generator
 from esr_ray.runs.folder import RunFolder, check_record, lock, stored_config, with_copies
 from esr_ray.runs.record import read_history
 from esr_ray.runs.searched import check_files
+from esr_ray.search.device_figures import DEVICE_FIGURES, was_measured
+from esr_ray.search.make import make_algorithm
 from esr_ray.search.state import State
 from esr_ray.space.counts import spec_cost
 from esr_ray.space.reach import Reach, check_budget
@@ -84,6 +86,9 @@ def check_experiment(config: Config, folder: RunFolder, pictures_here: bool, res
         opened = open_pictures(pictures, config)
         config, lengths = in_steps(config, len(opened.train))
         notes = (*pictures.notes, *opened.notes, *lengths)
+        if "search" in config.pipeline:
+            # Only now the lengths are in steps.
+            search_notes += _to_measure(folder, state, config, space)
         open_benchmarks(pictures)
     files = read_files(named)
     return Experiment(config, folder, space, reach, files, pictures, search_notes, notes, needed)
@@ -130,6 +135,24 @@ def _check_measured(folder: RunFolder, state: State, config: Config) -> None:
             f"evolution.latency_size: networks of {folder.path} were measured with {list(before)}, and others cannot "
             f"be compared with them at {list(now)}; leave it, or begin a new run (--seed-from)"
         )
+
+
+def _to_measure(folder: RunFolder, state: State, config: Config, space: Space) -> tuple[str, ...]:
+    """What to tell of networks that were trained before anybody asked for latency or memory. Raises UserError where
+    nothing is left to train, so that none would be measured."""
+    evolution, notes = config.evolution, []
+    trained = sum(outcome.quality is not None for outcome in state.outcomes.values())
+    for name, limit in (("latency", evolution.max_latency_ms), ("memory", evolution.max_memory_mb)):
+        wanted = name in evolution.objectives or limit is not None
+        if not wanted or not trained or was_measured(state, DEVICE_FIGURES[name]):
+            continue
+        if not state.pending | state.failed and not make_algorithm(config, space).ask(state, 1):
+            raise UserError(
+                f"evolution: {name} was measured of no network of {folder.path}, and no training is left in which it "
+                "would be; raise evolution.num_generation"
+            )
+        notes.append(f"{name} was measured of no network yet: it is of those that are trained from now on")
+    return tuple(notes)
 
 
 def _check_free(folder: RunFolder) -> None:

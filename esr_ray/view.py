@@ -138,7 +138,8 @@ def _front(status: Status) -> Table:
     for column in ("candidate", figure, "steps", "K params", "G mult-adds", *(["ms"] if with_latency else [])):
         table.add_column(column, justify="right", no_wrap=True, header_style="dim")
     for row in rows:
-        latency = "-" if row.latency_s is None else f"{1e3 * row.latency_s:.1f}"
+        about = "~" if "latency" in row.predicted else ""
+        latency = "-" if row.latency_s is None else f"{about}{1e3 * row.latency_s:.1f}"
         table.add_row(
             str(row.id),
             f"{row.psnr:.3f} ± {row.error:.3f}",

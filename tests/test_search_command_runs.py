@@ -72,6 +72,15 @@ def started(monkeypatch):
 
 
 @DRY
+@pytest.mark.parametrize("which", ["best2", "front:0", "front:", "knees"])
+def test_networks_to_train_that_are_none_of_the_three_are_told(fails, case, which, options):
+    case.set("full_training.networks", which)
+    line = fails(case.write(), *options)
+    assert line.startswith(f"{case.file}: full_training.networks: ")
+    assert which in line
+
+
+@DRY
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
@@ -259,7 +268,34 @@ def test_latency_is_measured_with_pictures_of_one_size_throughout_a_run(case, fa
     assert content_of(folder) == before
     # Where nothing was measured yet it may be any.
     other = run_of(case, "other")
-    assert started("--resume", other.path, "--set", change)[0].evolution.latency_size == (64, 80)
+    more = ("--set", "evolution.num_generation=9")
+    assert started("--resume", other.path, "--set", change, *more)[0].evolution.latency_size == (64, 80)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ("evolution.objectives=[psnr, latency]", "latency"),
+        ("evolution.max_latency_ms=20", "latency"),
+        ("evolution.max_memory_mb=20", "memory"),
+    ],
+)
+def test_a_finished_run_can_be_gone_on_with_for_latency_only_where_some_will_be_measured(
+    case, fails, started, change, name
+):
+    folder = run_of(case)
+    before = content_of(folder)
+    assert fails("--resume", folder.path, "--set", change) == (
+        f"evolution: {name} was measured of no network of {folder.path}, and no training is left in which it would be; "
+        "raise evolution.num_generation"
+    )
+    assert content_of(folder) == before
+    _, checked = started("--resume", folder.path, "--set", change, "--set", "evolution.num_generation=9")
+    assert checked.search_notes == (
+        f"{name} was measured of no network yet: it is of those that are trained from now on",
+    )
+    measured = run_of(case, "measured", Measuring())
+    assert started("--resume", measured.path, "--set", change)[1].search_notes == ()
 
 
 def test_the_run_is_told_what_was_found_and_not_only_a_dry_run(case, monkeypatch):

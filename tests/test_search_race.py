@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
 from scipy.stats import t as student
-from strategies import small_space
-from worlds import PROMOTION, RACE, SPACE, World, candidate, make_config, outcome_of, told, view_of
+from worlds import BY_HAND, PROMOTION, RACE, SPACE, World, candidate, make_config, outcome_of, told, view_of
 
 from esr_ray.search.job import Job
 from esr_ray.search.make import make_algorithm
@@ -25,17 +24,6 @@ def due(state, race=TEN, unseen=None, seen=None, **parts):
     jobs = [state.jobs[job] for job in sorted(state.pending)] if unseen is None else unseen
     found = race.next(view_of(seen or state, **parts), state, 0, jobs)
     return None if found is None else (found[0].id, found[1])
-
-
-# It holds the candidates that are made by hand.
-BY_HAND = small_space(
-    node_num=3,
-    min_active=1,
-    conv_num=(1,),
-    growth_rate=(4, 8),
-    block_types=("S", "C"),
-    out_channels=tuple(range(4, 99)),
-)
 
 
 def close(count=4, times=2, gap=0.001):

@@ -28,6 +28,15 @@ from esr_ray.training.result import Seconds, Trained
 SPACE = small_space()
 # Three blocks, one or two of them: 12 networks, so that children repeat.
 TWELVE = small_space(node_num=2, min_active=1, block_types=("S",), conv_num=(1,))
+# It holds the candidates that are made by hand.
+BY_HAND = small_space(
+    node_num=3,
+    min_active=1,
+    conv_num=(1,),
+    growth_rate=(4, 8),
+    block_types=("S", "C"),
+    out_channels=tuple(range(4, 99)),
+)
 
 STEPS = 10
 PROMOTION = {"lengths": [1, 3], "keep": 0.4}

@@ -11,15 +11,15 @@ from typing import Any
 from esr_ray.api.planned import Planned, new_search, new_training, resumed
 from esr_ray.errors import UserError
 from esr_ray.inference.result import Figures
-from esr_ray.plan import check_experiment
+from esr_ray.plan import Experiment, check_experiment
 from esr_ray.runs.history import History
 from esr_ray.runs.record import read_history
-from esr_ray.runs.result import baseline_of
+from esr_ray.runs.result import baseline_of, winner_lines
 from esr_ray.runs.status import Status
 from esr_ray.search.front import FrontRow, front_rows, row_of
 from esr_ray.search.make import make_algorithm
 from esr_ray.space.counts import mult_adds_720p, spec_cost
-from esr_ray.tasks.make import network_spec, space_of
+from esr_ray.tasks.make import network_spec
 
 OnStatus = Callable[[Status], None]
 """Told twice a second where a run stands, with the lines of its log since the last time."""
@@ -53,8 +53,8 @@ class TrainedNetwork:
 class RunResult:
     """How a run ended. `finished` is False if it was stopped: it goes on with `resume`.
 
-    `winner`, `confidence` and `front` are of a search; `networks` were trained in full. Of a run on a cluster that was
-    reached with ray:// only `folder` (on `host`) and `message` are known here.
+    `winner`, `confidence` and `front` are of a search, which `conclusion` sums up in words; `networks` were trained in
+    full. Of a run on a cluster that was reached with ray:// only `folder` (on `host`) and `message` are known here.
     """
 
     folder: Path
@@ -64,6 +64,7 @@ class RunResult:
     winner: FrontRow | None = None
     confidence: float | None = None
     front: tuple[FrontRow, ...] = ()
+    conclusion: tuple[str, ...] = ()
     networks: tuple[TrainedNetwork, ...] = ()
 
 
@@ -155,20 +156,22 @@ def run(planned: Planned, address: str | None, on_status: OnStatus) -> RunResult
         # From elsewhere the user must be told where the results are.
         raise UserError(outcome.message + (f"\nrun folder: {outcome.folder} on {outcome.host}" if remote else ""))
     result = RunResult(Path(outcome.folder), outcome.host, outcome.kind == "finished", outcome.message)
-    return result if remote else _with_results(result, planned)
+    return result if remote else _with_results(result, planned, checked)
 
 
-def _with_results(result: RunResult, planned: Planned) -> RunResult:
-    history, config = read_history(planned.folder.journal), planned.config
+def _with_results(result: RunResult, planned: Planned, checked: Experiment) -> RunResult:
+    # As it was checked its lengths are in steps.
+    history, config = read_history(planned.folder.journal), checked.config
     networks = tuple(_trained(history, label, planned) for label in history.trained)
     if "search" not in config.pipeline:
         return replace(result, networks=networks)
-    algorithm = make_algorithm(config, space_of(config))
+    algorithm = make_algorithm(config, checked.space)
     verdict = algorithm.verdict(history.state)
     winner = None if verdict is None else row_of(algorithm.view(history.state), verdict.winner.candidate.id)
     confidence = None if verdict is None else verdict.confidence
     front = front_rows(algorithm, history.state)
-    return replace(result, winner=winner, confidence=confidence, front=tuple(front), networks=networks)
+    conclusion = tuple(winner_lines(algorithm, history.state))
+    return replace(result, winner=winner, confidence=confidence, front=front, conclusion=conclusion, networks=networks)
 
 
 def _trained(history: History, label: str, planned: Planned) -> TrainedNetwork:

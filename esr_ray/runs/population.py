@@ -52,9 +52,8 @@ def population_lines(history: History) -> bytes:
 
 def front_json(algorithm: Algorithm, state: State) -> str:
     """The networks of the front, the best in PSNR first; PSNR in dB on Y, mult-adds of a 1280x720 output."""
-    rows = [
-        {key: value for key, value in asdict(row).items() if value is not None} for row in front_rows(algorithm, state)
-    ]
+    found = map(asdict, front_rows(algorithm, state))
+    rows = [{key: value for key, value in row.items() if value not in (None, ())} for row in found]
     return (
         to_plain_json(
             {"objectives": [one.name for one in shown_view(algorithm, state).objectives], "front": rows}, indent=2

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from esr_ray.metrics import FIGURES
@@ -12,6 +15,7 @@ from esr_ray.runs.folder import FINAL
 from esr_ray.runs.history import History
 from esr_ray.search.algorithm import Algorithm
 from esr_ray.search.front import FrontRow, front_rows, row_of, shown_view
+from esr_ray.search.objectives import Objective
 from esr_ray.search.race import Standing, Verdict
 from esr_ray.search.state import State
 
@@ -43,15 +47,21 @@ def _reference_name(judged_by: str) -> tuple[str, str]:
     return "PSNR", f"PSNR: dB {'on Y' if judged_by == 'psnr_y' else 'over R, G and B'}"
 
 
-def verdict_lines(algorithm: Algorithm, state: State) -> list[str]:
-    """The front, and how sure the winner is, in words."""
+def front_lines(algorithm: Algorithm, state: State) -> list[str]:
+    """The front in words, a line for each network; empty where nobody has a result."""
+    rows, names = front_rows(algorithm, state), [one.name for one in shown_view(algorithm, state).objectives]
+    unit = FIGURES[state.judged_by].unit
+    found = [f"  {_front_line(row, unit, 'ssim' in names)}" for row in rows]
+    return [f"front of {' against '.join(names)}:", *found] if found else []
+
+
+def winner_lines(algorithm: Algorithm, state: State) -> list[str]:
+    """How sure the winner is, the limits that it does not keep, and who else might have won, in words; empty where
+    nobody has a result."""
     verdict = algorithm.verdict(state)
     if verdict is None:
         return []
     lines, unit = [], FIGURES[state.judged_by].unit
-    names = " against ".join(one.name for one in shown_view(algorithm, state).objectives)
-    lines.append(f"front of {names}:")
-    lines += [f"  {_front_line(row, unit)}" for row in front_rows(algorithm, state)]
     winner, others = verdict.winner, verdict.finalists[1 : 1 + RUNNERS_UP]
     noise = ", ".join(f"{error:.3f}{unit} at {steps:,} steps" for steps, error in verdict.noise)
     if not verdict.repeated:
@@ -62,17 +72,37 @@ def verdict_lines(algorithm: Algorithm, state: State) -> list[str]:
         f"winner: candidate {winner.candidate.id}, {winner.value:.3f} ± {winner.error:.3f}{unit}, the best "
         f"{within} with probability {winner.probability:.2f}; noise of a training: {noise}"
     )
+    for objective, limit, value in _limits_not_kept(algorithm, state, winner.candidate.id):
+        has = f"the winner has {_in_unit(objective, value)}" if isfinite(value) else "it was measured of no network"
+        lines.append(f"limits: no network keeps {objective.name} within {_in_unit(objective, limit)}: {has}")
     if others:
         named = ", ".join(f"{one.candidate.id} ({one.value:.3f} ± {one.error:.3f}{unit})" for one in others)
         lines.append(f"runners-up: candidates {named}")
     return lines
 
 
-def _front_line(row: FrontRow, unit: str) -> str:
-    latency = "" if row.latency_s is None else f", {1e3 * row.latency_s:.1f} ms"
-    memory = "" if row.memory_mb is None else f", {row.memory_mb:.0f} MB"
+def _limits_not_kept(algorithm: Algorithm, state: State, winner: int) -> list[tuple[Objective, float, float]]:
+    """Those that the winner is beyond, as nobody keeps them all: what is limited, the limit, and the winner's value."""
+    view = algorithm.view(state)
+    values = [(one, limit, float(one.values(view.state, (winner,))[0])) for one, limit in view.limits]
+    return [(one, limit, value) for one, limit, value in values if value > limit]
+
+
+def _in_unit(objective: Objective, value: float) -> str:
+    return f"{1e3 * value:.1f} ms" if objective.unit == "s" else f"{value:.0f} {objective.unit}"
+
+
+def _front_line(row: FrontRow, unit: str, with_ssim: bool) -> str:
+    ssim = f", SSIM {row.ssim:.4f}" if with_ssim else ""
+    latency = ""
+    if row.latency_s is not None:
+        spread = "" if row.latency_spread_s is None else f" ± {1e3 * row.latency_spread_s:.1f}"
+        latency = f", {'about ' if 'latency' in row.predicted else ''}{1e3 * row.latency_s:.1f}{spread} ms"
+    memory = ""
+    if row.memory_mb is not None:
+        memory = f", {'about ' if 'memory' in row.predicted else ''}{row.memory_mb:.0f} MB"
     return (
-        f"candidate {row.id}: {row.psnr:.3f} ± {row.error:.3f}{unit} after {row.steps:,} steps, "
+        f"candidate {row.id}: {row.psnr:.3f} ± {row.error:.3f}{unit}{ssim} after {row.steps:,} steps, "
         f"{row.params / 1e3:.1f} K parameters, {row.mult_adds / 1e9:.2f} G mult-adds{latency}{memory}: "
         f"{' '.join(row.arch)}"
     )
@@ -100,6 +130,7 @@ def result_json(algorithm: Algorithm, verdict: Verdict, labels: Mapping[str, int
     candidate = verdict.winner.candidate
     row = row_of(algorithm.view(history.state), candidate.id)
     by = history.state.judged_by
+    not_kept = [one.name for one, _, _ in _limits_not_kept(algorithm, history.state, candidate.id)]
     content: dict[str, Any] = {
         "best": {
             "id": candidate.id,
@@ -113,6 +144,8 @@ def result_json(algorithm: Algorithm, verdict: Verdict, labels: Mapping[str, int
             "trainings": row.trainings,
             "parents": list(candidate.parents),
             "operator": candidate.operator,
+            **_measured(row),
+            **({"limits_not_kept": not_kept} if algorithm.limits else {}),
         },
         "confidence": verdict.confidence,
         "tolerance_db": 0.0 if algorithm.race is None else algorithm.race.tolerance,
@@ -131,6 +164,24 @@ def result_json(algorithm: Algorithm, verdict: Verdict, labels: Mapping[str, int
     elif trained:
         content["full_trainings"] = trained
     return to_plain_json(content, indent=2) + "\n"
+
+
+def _measured(row: FrontRow) -> dict[str, Any]:
+    """Latency and memory of a network, where they are known."""
+    found = {"latency_s": row.latency_s, "latency_spread_s": row.latency_spread_s, "memory_mb": row.memory_mb}
+    known: dict[str, Any] = {name: value for name, value in found.items() if value is not None}
+    return {**known, "predicted": list(row.predicted)} if row.predicted else known
+
+
+def reported_networks(result: Path) -> dict[str, str | None]:
+    """The labels of the networks that a `result.json` has reports of, with what they are to be called: None where there
+    is one alone."""
+    content = json.loads(result.read_text(encoding="utf-8"))
+    if "networks" in content:
+        return {label: label for label in content["networks"]}
+    if "full_training" in content:
+        return {FINAL: None}
+    return {label: f"{label} (candidate {one['id']})" for label, one in content.get("full_trainings", {}).items()}
 
 
 def _standing(one: Standing, by: str) -> dict[str, Any]:

@@ -48,7 +48,7 @@ from esr_ray.runs.journal import Journal
 from esr_ray.runs.log import Log
 from esr_ray.runs.population import PopulationFiles
 from esr_ray.runs.record import Record
-from esr_ray.runs.result import closing_line, networks_json, networks_line, result_json, verdict_lines
+from esr_ray.runs.result import closing_line, front_lines, networks_json, networks_line, result_json, winner_lines
 from esr_ray.runs.status import Status, StatusView
 from esr_ray.runtime.final_stage import Kept, Run, check_trainers, train_kept
 from esr_ray.runtime.placement import Placement, check_same_devices, decide_placement
@@ -275,7 +275,7 @@ class Driver:
                 f"{self.folder.path} --retry-failed once that is mended, or give other keys of fast_training (but its "
                 "length) by --set"
             )
-        for line in verdict_lines(algorithm, state):
+        for line in (*front_lines(algorithm, state), *winner_lines(algorithm, state)):
             record.tell(Said(line))
         labels: dict[str, int] = {}
         if "full_training" in run.setup.config.pipeline:
@@ -288,6 +288,8 @@ class Driver:
         """Train what `full_training.networks` names; the candidates by label."""
         which = run.setup.config.full_training.networks
         ids = chosen(algorithm, state, which)
+        if which.startswith("front:") and len(ids) < int(which.removeprefix("front:")):
+            run.record.tell(Said(f"full_training.networks is {which}, and the front has {len(ids)}: all are trained"))
         labels = {FINAL if len(ids) == 1 else f"front_{place:02d}": one for place, one in enumerate(ids)}
         view, unit = algorithm.view(state), FIGURES[state.judged_by].unit
         for label, one in labels.items():

@@ -28,6 +28,13 @@ MOST = 400
 """Proposed networks are predicted from so many candidates, the last ones: it is asked for at each child."""
 
 
+DEVICE_FIGURES: dict[str, Figure] = {
+    "latency": lambda cost: cost.latency_s,
+    "memory": lambda cost: cost.memory_mb,
+}
+"""By the names of the objectives."""
+
+
 def device_values(state: State, ids: Sequence[int], figure: Figure) -> Floats:
     """A figure of each candidate (n,): measured (the mean over its trainings), or predicted; infinite where nothing was
     measured at all."""

@@ -17,7 +17,9 @@ from esr_ray.search.state import State
 class FrontRow:
     """One network: PSNR on Y in dB as estimated after the longest training, with its standard error.
 
-    It rests on `trainings` of `steps`, its longest. Latency and memory are there where they were measured.
+    It rests on `trainings` of `steps`, its longest. SSIM is estimated likewise if it is an objective, else that of the
+    last training. Latency and memory are there where they were measured; where the search goes by them and others were,
+    they are `predicted`.
     """
 
     id: int
@@ -32,6 +34,7 @@ class FrontRow:
     latency_s: float | None = None
     latency_spread_s: float | None = None
     memory_mb: float | None = None
+    predicted: tuple[str, ...] = ()
 
 
 def front_rows(algorithm: Algorithm, state: State) -> tuple[FrontRow, ...]:
@@ -62,7 +65,14 @@ def row_of(view: View, candidate_id: int) -> FrontRow:
     column = int(view.evidence.longest[row])
     outcomes = [state.outcomes[job] for job in state.jobs_of[candidate_id] if job in state.outcomes]
     measured = [one for one in outcomes if one.quality is not None]
+    names = [one.name for one in view.objectives]
+    ssim = measured[-1].quality.ssim_y if measured[-1].quality is not None else float("nan")
+    if "ssim" in names:
+        ssim = -float(view.costs[row, names.index("ssim")])
     cost = next((one.cost for one in reversed(measured) if one.cost.latency_s is not None), measured[-1].cost)
+    gone_by = {*names, *(one.name for one, _ in view.limits)}
+    latency = _predicted("latency", view, candidate_id) if cost.latency_s is None and "latency" in gone_by else None
+    memory = _predicted("memory", view, candidate_id) if cost.memory_mb is None and "memory" in gone_by else None
     return FrontRow(
         candidate_id,
         candidate.arch,
@@ -72,11 +82,18 @@ def row_of(view: View, candidate_id: int) -> FrontRow:
         int(view.evidence.count[row, column]),
         candidate.params,
         candidate.mult_adds,
-        measured[-1].quality.ssim_y if measured[-1].quality is not None else float("nan"),
-        cost.latency_s,
+        ssim,
+        cost.latency_s if latency is None else latency,
         cost.latency_spread_s,
-        cost.memory_mb,
+        cost.memory_mb if memory is None else memory,
+        tuple(name for name, value in (("latency", latency), ("memory", memory)) if value is not None),
     )
+
+
+def _predicted(name: str, view: View, candidate_id: int) -> float | None:
+    """A figure by the networks that were measured; None where none was."""
+    (value,) = OBJECTIVES[name].values(view.state, (candidate_id,))
+    return float(value) if np.isfinite(value) else None
 
 
 def chosen(algorithm: Algorithm, state: State, which: str) -> tuple[int, ...]:

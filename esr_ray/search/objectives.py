@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from esr_ray.metrics import Quality
-from esr_ray.search.device_figures import Figure, device_values, foreseen
+from esr_ray.search.device_figures import DEVICE_FIGURES, Figure, device_values, foreseen
 from esr_ray.search.evidence import Floats, estimate, gather
 from esr_ray.search.job import Candidate
 from esr_ray.search.state import State
@@ -88,8 +88,8 @@ OBJECTIVES = {
             "params", "parameters", lambda candidate: candidate.params, lambda arch, space: space.cost(arch).params
         ),
         _counted("mult_adds", "mult-adds", lambda candidate: candidate.mult_adds, _mult_adds),
-        _measured("latency", "s", lambda cost: cost.latency_s),
-        _measured("memory", "MB", lambda cost: cost.memory_mb),
+        _measured("latency", "s", DEVICE_FIGURES["latency"]),
+        _measured("memory", "MB", DEVICE_FIGURES["memory"]),
     )
 }
 """By the name that a configuration gives; quality is that of the estimate after the longest training."""
