@@ -30,6 +30,7 @@ from esr_ray.config.load import load_config
 from esr_ray.config.schema import Config
 from esr_ray.randomness import generator
 from esr_ray.space.space import Space
+from esr_ray.space.spec import split_frame
 from esr_ray.tasks.make import space_of
 
 PARTS = (1.0, 0.5, 0.25)
@@ -52,9 +53,9 @@ class Job:
 
 def with_parent(arch: Arch, space: Space) -> tuple[Arch, int]:
     """A network of the space that differs from another one in one block, and in which."""
-    rng = generator(0, "parent of " + " ".join(arch))
+    rng, (_, blocks) = generator(0, "parent of " + " ".join(arch)), split_frame(arch)
     while True:
-        place = int(rng.integers(len(arch)))
+        place = int(rng.integers(len(arch) - len(blocks), len(arch)))
         parent = (*arch[:place], space.vocabulary.draw(rng), *arch[place + 1 :])
         if parent != arch and space.allows(parent):
             return parent, place

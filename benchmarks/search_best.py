@@ -15,6 +15,7 @@ from search_world import LONGEST, front, hypervolume
 
 from esr_ray.randomness import generator
 from esr_ray.space.space import Space
+from esr_ray.space.spec import split_frame
 
 RANDOM, STARTS, KICKS = 20_000, 20, 20
 """Random networks; climbs from the best of them; climbs from the best known after some random changes."""
@@ -107,6 +108,9 @@ class _Seen:
 
 def neighbours(arch: Arch, space: Space) -> list[Arch]:
     """Networks with one block replaced, left out, added or swapped with the next; budgets are not looked at."""
+    frame, blocks = split_frame(arch)
+    if frame is not None:
+        return [(arch[0], *one) for one in neighbours(blocks, space)]
     names, places = space.vocabulary.names, range(len(arch))
     found = [(*arch[:at], name, *arch[at + 1 :]) for at in places for name in names]
     found += [(*arch[:at], *arch[at + 1 :]) for at in places]

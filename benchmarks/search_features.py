@@ -41,8 +41,9 @@ def choices_of(space: Space) -> Choices:
 
 def features(arch: Arch, space: Space) -> tuple[list[float], ...]:
     """The features of a network, a list for each of GROUPS; every list has always the same length."""
-    blocks, choices = [parse_block(name) for name in arch], choices_of(space)
-    inputs = [space.parts(arch)[0], *(block.out for block in blocks[:-1])]
+    (frame, names), choices = space.parts(arch), choices_of(space)
+    blocks = [parse_block(name) for name in names]
+    inputs = [frame, *(block.out for block in blocks[:-1])]
     return (
         _size(arch, blocks, space),
         _types(blocks, inputs, choices),

@@ -99,12 +99,17 @@ def _founders(config: Config, space: Space, resume: bool) -> tuple[str, ...]:
 
     A run that goes on, perhaps in another space, may have found others since.
     """
-    given = len(set(config.evolution.founders))
-    held = sum(space.own(arch) is not None for arch in set(config.evolution.founders))
+    own = {arch: space.own(arch) for arch in config.evolution.founders}
+    found = {one for one in own.values() if one is not None}
+    # One network may be called by two names.
+    held = len(found)
+    given = held + sum(one is None for one in own.values())
     if given and not held and not resume:
+        unnamed = len(config.space.frames) > 1 and all(split_frame(arch)[0] is None for arch in own)
+        told = f"; they name no base channels: put them first, such as {frame_name(config.space.frames[0])}"
         raise UserError(
             f"evolution.founders: none of the {given} networks is in this space (blocks, nodes, budget, base "
-            "channels); widen the space, or begin without them"
+            f"channels){told if unnamed else ''}; widen the space, or begin without them"
         )
     if held < given:
         return (f"{held} of {given} networks to begin with are in this space; the others are left out",)

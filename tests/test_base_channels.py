@@ -144,6 +144,38 @@ def test_the_best_of_a_run_are_trained_as_they_are(case):
     assert all(split_frame(arch)[0] in FRAMES for arch in planned.config.networks)
 
 
+@pytest.mark.parametrize(("before", "after"), [(8, 12), (8, [8, 12]), (FRAMES, 12), (FRAMES, [12, 16])])
+def test_beside_another_configuration_networks_of_a_run_are_what_they_were_there(case, before, after):
+    first = run_of(case, before, "first")
+    built = {network_spec(arch, config_of(case, before)) for arch in searched_networks(first.path, 3)}
+    config = config_of(case, after)
+    given = case.write()
+    planned = new_training(given, [], pytest.fail, sources=[first.path], best=3)
+    assert {network_spec(arch, config) for arch in planned.config.networks} == built
+    check_experiment(planned.config, planned.folder, False, False)
+
+
+def test_one_network_of_two_names_is_trained_once(case):
+    config_of(case, 8)
+    planned = new_training(case.write(), [], pytest.fail, [("G0_8", *BLOCKS), BLOCKS, ("G0_12", *BLOCKS)])
+    assert planned.config.networks == (BLOCKS, ("G0_12", *BLOCKS))
+    config = config_of(case, 8, evolution__founders=[["G0_8", *BLOCKS], list(BLOCKS)])
+    (note,) = check_experiment(config, RunFolder(case.path / "new"), False, False).search_notes
+    assert note == "1 networks to begin with"
+
+
+def test_a_list_of_the_references_may_name_base_channels(case, tmp_path):
+    path = tmp_path / "arch.txt"
+    path.write_text("30.5,1,2,['G0_12', 'S_1_4_8', 'S_2_8_8']\n29.0,1,2,['S_1_4_8']\n31.0,1,2,['G0_12']\n")
+    with pytest.raises(UserError, match="line 3: does not end in a list of blocks"):
+        searched_networks(path, 2)
+    path.write_text("30.5,1,2,['G0_12', 'S_1_4_8', 'S_2_8_8']\n29.0,1,2,['S_1_4_8']\n")
+    assert searched_networks(path, 2) == [("G0_12", *BLOCKS), ("S_1_4_8",)]
+    config = config_of(case, FRAMES, evolution__founders=[["S_1_4_8"]])
+    with pytest.raises(UserError, match="they name no base channels: put them first, such as G0_8"):
+        check_experiment(config, RunFolder(case.path / "new"), False, False)
+
+
 # Going on.
 
 
@@ -151,8 +183,9 @@ def test_of_several_others_may_be_given_on_resume(case):
     folder = RunFolder(case.path / "first")
     several = config_of(case, FRAMES)
     check_same_experiment(several, config_of(case, [8, 16]), folder)
-    for before, after in ((FRAMES, 8), (8, FRAMES), (8, 12)):
-        with pytest.raises(UserError, match=r"is a run of another configuration: space\.base_channels is"):
+    check_same_experiment(config_of(case, 8), config_of(case, [8]), folder)
+    for before, after in ((FRAMES, 8), (FRAMES, [8]), (8, FRAMES), (8, 12)):
+        with pytest.raises(UserError, match=r"space\.base_channels is .* may become another list where both have two"):
             check_same_experiment(config_of(case, before), config_of(case, after), folder)
 
 
@@ -164,6 +197,9 @@ def test_networks_of_channels_that_are_no_more_there_are_left_out(case):
     state, _ = search(folder.journal, config, InProcess(World()), make_space(config.space, 2))
     view = make_algorithm(config, make_space(config.space, 2)).view(state)
     assert {split_frame(state.candidates[one].arch)[0] for one in view.ids} <= {4, 16}
+    # What is taken from the run is what counts there now.
+    create(folder, config, {})
+    assert {split_frame(arch)[0] for arch in searched_networks(folder.path, 20)} == {4}
     config = config_of(case, [16, 20], output__name="first")
     with pytest.raises(UserError, match="has trained is in the changed space; begin a new run"):
         check_experiment(config, folder, False, True)

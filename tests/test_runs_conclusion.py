@@ -50,9 +50,10 @@ def test_the_winner_is_told_with_its_confidence_the_noise_and_the_runners_up():
     results = [(0, 10, 31.0), (1, 10, 30.0), (2, 10, 30.5), (0, 10, 31.02), (2, 10, 30.52)]
     won, runners_up = winner_lines(algorithm, told(*results))
     verdict = algorithm.verdict(told(*results))
+    sure, noise = f"{verdict.confidence:.2f}", f"{verdict.noise[0][1]:.3f}"
     assert won == (
         f"winner: candidate 0, {verdict.winner.value:.3f} ± {verdict.winner.error:.3f} dB, the best or within "
-        f"0.02 dB of it with probability {verdict.confidence:.2f}; noise of a training: {verdict.noise[0][1]:.3f} dB at 10 steps"
+        f"0.02 dB of it with probability {sure}; noise of a training: {noise} dB at 10 steps"
     )
     assert runners_up.startswith("runners-up: candidates 2 (30.")
     assert ", 1 (30." in runners_up

@@ -108,9 +108,10 @@ def train_networks(
 ) -> RunResult:
     """Train networks in full and report on them, without a search, as `python -m esr_ray.train` does.
 
-    `networks` are lists of blocks; `sources` are runs, folders of runs, or files of the reference whose `best` networks
-    are taken; without either the configuration names them. One run folder alone brings its own configuration. The rest
-    as for `search_networks`.
+    `networks` are lists of blocks, before which base channels (`G0_16`) may stand; `sources` are runs, folders of runs,
+    or files of the reference whose `best` networks are taken; without either the configuration names them. One run
+    folder alone brings its own configuration; beside another one its networks keep their base channels. The rest as for
+    `search_networks`.
     """
     if resume is not None:
         if networks or sources:

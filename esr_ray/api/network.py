@@ -37,6 +37,11 @@ class Network:
         return self.loaded.spec.arch
 
     @property
+    def base_channels(self) -> int | None:
+        """The channels outside its blocks; None of an ONNX file of another program."""
+        return self.loaded.spec.base_channels if self.arch else None
+
+    @property
     def scale(self) -> int:
         """How many times as large its output is, a side."""
         return self.loaded.task.enlargement

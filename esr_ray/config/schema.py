@@ -57,7 +57,9 @@ class EvolutionConfig(Section):
     num_generation: Count = Field(20, description="generations, the first (random) one included")
     num_individual: Count = Field(8, description="individuals of a generation")
     num_elitism: Count = Field(4, description="individuals that the elite keeps")
-    mutation_rate: Annotated[float, Field(gt=0, le=1)] = Field(0.05, description="chance that a flag or block changes")
+    mutation_rate: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.05, description="chance that a flag, a block or the base channels change"
+    )
     selection: Literal["tournament", "roulette"] = Field("tournament", description="how parents are chosen")
     tournament_size: Annotated[int, Field(ge=2)] = Field(2, description="individuals that a tournament compares")
     schedule: Literal["steady", "generational"] = Field(
@@ -92,7 +94,9 @@ class EvolutionConfig(Section):
         RaceConfig(), description="further seeds for the best few at the end; null: the best result wins"
     )
     founders: tuple[Blocks, ...] = Field(
-        (), description="networks that the search begins with, each a list of blocks (--seed-from puts them here)"
+        (),
+        description="networks that the search begins with, each a list of blocks, its base channels first where there "
+        "are several (--seed-from puts them here)",
     )
 
     @model_validator(mode="after")
@@ -347,7 +351,9 @@ class Config(Section):
     fast_training: TrainingConfig = Field(TrainingConfig(), description="the short training that fitness comes from")
     full_training: FullTrainingConfig = Field(FullTrainingConfig(), description="the training of the winner")
     networks: tuple[Blocks, ...] = Field(
-        (), description="networks to train in full, each a list of blocks, where the pipeline has no search"
+        (),
+        description="networks to train in full, each a list of blocks (its base channels may stand first, "
+        "such as G0_16), where the pipeline has no search",
     )
     benchmarks: tuple[BenchmarkConfig, ...] = Field((), description="sets to report on beside the test set")
     runtime: RuntimeConfig = RuntimeConfig()

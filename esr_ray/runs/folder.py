@@ -183,7 +183,8 @@ def check_same_experiment(
         for key in sorted(before.keys() | after.keys())
         if before.get(key) != after.get(key) and (not _within(key, MAY_CHANGE) or _within(key, MAY_NOT))
     ]
-    if min(len(stored.space.frames), len(given.space.frames)) > 1:
+    frames = stored.space.frames, given.space.frames
+    if min(map(len, frames)) > 1 or frames[0] == frames[1]:
         changed = [key for key in changed if key != "space.base_channels"]
     if changed and all(_within(key, MAY_WITHOUT_RESULTS) and key not in MAY_NEVER for key in changed):
         changed = changed if has_results() else []
@@ -193,8 +194,12 @@ def check_same_experiment(
         raise UserError(
             f"{folder.path}: is a run of another configuration: {key} is {before.get(key)!r} there and "
             f"{after.get(key)!r} here{more}; only {', '.join(MAY_CHANGE)} may change on resume, and of these not "
-            f"{', '.join(MAY_NOT)}"
+            f"{', '.join(MAY_NOT)}" + _of_frames(key)
         )
+
+
+def _of_frames(key: str) -> str:
+    return " (but that may become another list where both have two or more)" if key == "space.base_channels" else ""
 
 
 def _within(key: str, sections: Sequence[str]) -> bool:

@@ -16,6 +16,7 @@ from esr_ray.runs.record import read_history
 from esr_ray.search.make import limits_of
 from esr_ray.search.ranking import view_of
 from esr_ray.space.spec import Arch, frame_name, split_frame
+from esr_ray.tasks.make import space_of
 from esr_ray.user_source import read_source, source_digest
 
 # From where a word begins: from each of its letters it would take the square of its length.
@@ -96,13 +97,23 @@ def _named(path: Path, config: Config, best: int) -> list[Arch]:
     """The networks of a run as it names them."""
     if config.networks:
         return list(config.networks)
-    view = view_of(read_history(RunFolder(path).journal).state, limits=limits_of(config.evolution))
+    state = read_history(RunFolder(path).journal).state
+    view = view_of(state, limits=limits_of(config.evolution))
     if not view.ids:
         raise UserError(f"{path}: no candidate of this search has finished yet")
-    # As where the winner is named: within the limits first, then what was trained for the longest length before what is
-    # only expected of it.
-    ranked = sorted(view.order, key=lambda row: (view.violation[row], not view.evidence.at_longest[row]))
-    return [one.candidate.arch for one in view.individuals(ranked[:best])]
+    # As where the winner is named: without networks that the space does not hold any more, within the limits first,
+    # then what was trained for the longest length before what is only expected of it.
+    birth = next(iter(state.jobs.values())).steps
+    longest = birth if config.evolution.promotion is None else round(config.evolution.promotion.lengths[-1] * birth)
+    trained = view.evidence.trained_for(longest)
+    archs = [view.state.candidates[one].arch for one in view.ids]
+    rows = view.order
+    if not config.space.user_blocks:
+        # A user's blocks are known only once their code has run.
+        space = space_of(config)
+        rows = tuple(row for row in rows if space.holds(archs[row])) or rows
+    ranked = sorted(rows, key=lambda row: (view.violation[row], not trained[row]))
+    return [archs[row] for row in ranked[:best]]
 
 
 def _of_reference(path: Path, best: int) -> list[tuple[str, ...]]:
@@ -155,7 +166,8 @@ def _reference_rows(path: Path, text: str) -> Iterator[tuple[float, tuple[str, .
             continue
         listed = _LIST.search(line)
         names = tuple(name.strip(" '\"") for name in listed.group(1).split(",")) if listed else ()
-        if not names or not all(_BLOCK.fullmatch(name) for name in names):
+        _, blocks = split_frame(names)
+        if not blocks or not all(_BLOCK.fullmatch(name) for name in blocks):
             raise UserError(
                 f"{path}, line {number}: does not end in a list of blocks such as ['G_8_16_24', 'S_4_16_24']: "
                 f"{line[:_SHOWN]}"
