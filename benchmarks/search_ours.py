@@ -6,7 +6,7 @@ The algorithm is put together from a configuration, as a user would, and runs ov
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,9 @@ from esr_ray.randomness import generator
 from esr_ray.search.algorithm import Algorithm
 from esr_ray.search.job import Job, Outcome
 from esr_ray.search.make import make_algorithm
+from esr_ray.search.ranking import Individual, View
 from esr_ray.search.state import State, tell, with_asked
+from esr_ray.search.survival import Survival
 from esr_ray.space.genome import decode
 from esr_ray.space.sample import sample_genome
 
@@ -48,11 +50,24 @@ FRONT = {"objectives": ["psnr", "mult_adds"]}
 class Variant:
     """Keys of `evolution`, and the length of a birth's training in short ones.
 
-    With proposals that a predictor has chosen, surer figures of fewer networks are worth more: LONGER.
+    With proposals that a predictor has chosen, surer figures of fewer networks are worth more: LONGER. With `survival`
+    the pool of parents is another one than a configuration can ask for.
     """
 
     keys: dict[str, Any]
     length: int = 1
+    survival: Survival | None = None
+
+
+@dataclass(frozen=True)
+class Youngest:
+    """The last that were born, as in regularised evolution (Real et al. 2019)."""
+
+    size: int
+
+    def pool(self, view: View) -> tuple[Individual, ...]:
+        young = set(sorted(view.ids)[-self.size :])
+        return view.individuals(row for row in view.order if view.ids[row] in young)
 
 
 VARIANTS: dict[str, Variant] = {
@@ -72,6 +87,8 @@ VARIANTS: dict[str, Variant] = {
     "ours, all but race": Variant(STEADY | RIDGE, LONGER),
     "ours, all but ridge": Variant(STEADY | RACE, LONGER),
     "ours, all, one round of proposals": Variant(ALL | ONE_ROUND, LONGER),
+    "ours, all, ageing": Variant(ALL, LONGER, Youngest(16)),
+    "ours, all but ridge, ageing": Variant(STEADY | RACE, LONGER, Youngest(16)),
     "ours, all, front": Variant(ALL | FRONT, LONGER),
     "ours, all, front, at 1x": Variant(ALL | PROMOTION | FRONT),
 }
@@ -131,7 +148,8 @@ def _algorithm(world: World, budget_s: float, seed: int, variant: Variant) -> Al
     content["evolution"] |= {"num_individual": 8, "num_elitism": 4, "num_generation": round(trainings / 8)}
     content["evolution"] |= variant.keys
     content["fast_training"]["steps"] *= variant.length
-    return make_algorithm(check_config(content, "benchmarks/search_ours.py"), world.space)
+    made = make_algorithm(check_config(content, "benchmarks/search_ours.py"), world.space)
+    return made if variant.survival is None else replace(made, survival=variant.survival)
 
 
 OURS = {name: partial(run, variant=variant) for name, variant in VARIANTS.items()}
