@@ -29,3 +29,14 @@ def test_demo_beats_bicubic_by_0_8_db_on_pictures_that_nothing_has_seen(tmp_path
     (report,) = result["full_training"]["sets"]
     assert report["name"] == "test"
     assert report["network"]["psnr_y"] >= report["baseline"]["psnr_y"] + 0.8
+    # The front after the search; who won, how surely and who else might have are the last lines with the best values.
+    printed = done.stdout.splitlines()
+    assert "front of psnr against mult_adds:" in done.stdout
+    at = next(place for place in reversed(range(len(printed))) if printed[place].startswith("winner: "))
+    last = " ".join(printed[at:])
+    assert f"winner: candidate {result['best']['id']}, " in last
+    assert f"with probability {result['confidence']:.2f}; noise of a training: " in last
+    assert "runners-up: candidates " in last
+    assert "Best values: [" in last
+    assert last.index("winner: ") < last.index("runners-up: ") < last.index("Best values: ")
+    assert any("test" in line for line in printed[:at])
