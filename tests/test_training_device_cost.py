@@ -88,8 +88,10 @@ def test_where_the_peak_cannot_be_told_latency_is_measured_alone(measured, tmp_p
 def test_a_search_by_memory_that_cannot_be_measured_does_not_begin(keys, tmp_path, monkeypatch):
     monkeypatch.setattr("esr_ray.networks.target.FORGETS_PEAK", tmp_path / "not" / "there")
     monkeypatch.setattr("esr_ray.runtime.evaluator.pin_to_free_core", lambda: None)
+    # It would start Ray in this process.
+    monkeypatch.setattr("esr_ray.runtime.evaluator.this_node", lambda: "this node")
     config = SimpleNamespace(evolution=EvolutionConfig(**keys))
-    with pytest.raises(UserError, match="memory cannot be measured on "):
+    with pytest.raises(UserError, match="memory cannot be measured on this node: "):
         Evaluator(WorkerSetup(config, "CPU", None, ()))
 
 
