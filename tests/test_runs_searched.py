@@ -34,6 +34,8 @@ Population Iteration: 2
 def a_run(path, fitness, networks=(), evolution=None, latencies=()):
     folder = RunFolder(path)
     content = {"data": {"hr": "sample:scikit-image"}, "space": {"node_num": 3, "min_active": 1}}
+    # It holds ARCHS.
+    content["space"] |= {"conv_num": [1, 2], "growth_rate": [4, 8]}
     content["evolution"] = evolution or {}
     if networks:
         content |= {"networks": networks, "pipeline": ["full_training"]}

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import esr_ray.training.device_cost as device_cost
-from esr_ray.config.schema import EvolutionConfig, TrainingConfig, wants_device_cost
+from esr_ray.config.evolution import EvolutionConfig, wants_device_cost
+from esr_ray.config.schema import TrainingConfig
 from esr_ray.errors import UserError
 from esr_ray.networks.target import begin_peak, memory_use, use_target
 from esr_ray.runtime.evaluator import Evaluator

@@ -14,7 +14,7 @@ from esr_ray.errors import UserError
 from esr_ray.runs.folder import RunFolder, check_same_experiment, new_folder, stored_config
 from esr_ray.runs.record import read_history
 from esr_ray.runs.searched import is_run, run_experiment_config, searched_networks
-from esr_ray.space.spec import Arch, split_frame
+from esr_ray.space.spec import named_among
 
 Given = str | Path | Mapping[str, Any]
 """A configuration: its file, or its content."""
@@ -74,7 +74,7 @@ def new_training(
         raise UserError("give a configuration file too (.yml); only one run folder alone brings its own")
     content = given.model_dump(mode="json")
     steps = ["full_training", "benchmarks"] if "benchmarks" in given.pipeline else ["full_training"]
-    named = (_as_in(arch, given.space.frames) for arch in chosen)
+    named = (named_among(arch, given.space.frames) for arch in chosen)
     content |= {"networks": list(dict.fromkeys(named)), "pipeline": steps}
     content["output"]["name"] = None
     # Overrides last: they may be of what is set here.
@@ -98,12 +98,6 @@ def resumed(
         given = absolute_paths(check_config(content, str(folder.config)))
     check_same_experiment(stored, given, folder, lambda: _has_results(folder))
     return Planned(given, folder, True, retry_failed)
-
-
-def _as_in(arch: Arch, frames: tuple[int, ...]) -> Arch:
-    """A network as it is called where there are these base channels: one alone is not named."""
-    frame, blocks = split_frame(arch)
-    return blocks if (frame,) == frames else arch
 
 
 def _has_results(folder: RunFolder) -> bool:

@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Count = Annotated[int, Field(ge=1)]
+Blocks = Annotated[tuple[str, ...], Field(min_length=1)]
+"""A network by the names of its blocks."""
 
 
 class Section(BaseModel):

@@ -104,14 +104,13 @@ def _named(path: Path, config: Config, best: int) -> list[Arch]:
     # As where the winner is named: without networks that the space does not hold any more, within the limits first,
     # then what was trained for the longest length before what is only expected of it.
     birth = next(iter(state.jobs.values())).steps
-    longest = birth if config.evolution.promotion is None else round(config.evolution.promotion.lengths[-1] * birth)
-    trained = view.evidence.trained_for(longest)
+    trained = view.evidence.trained_for(config.evolution.lengths(birth)[-1])
     archs = [view.state.candidates[one].arch for one in view.ids]
     rows = view.order
     if not config.space.user_blocks:
         # A user's blocks are known only once their code has run.
         space = space_of(config)
-        rows = tuple(row for row in rows if space.holds(archs[row])) or rows
+        rows = tuple(row for row in rows if space.holds(archs[row]))
     ranked = sorted(rows, key=lambda row: (view.violation[row], not trained[row]))
     return [archs[row] for row in ranked[:best]]
 

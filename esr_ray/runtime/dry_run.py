@@ -10,7 +10,8 @@ from functools import partial
 import ray
 from rich.console import Console
 
-from esr_ray.config.schema import Config, EvolutionConfig
+from esr_ray.config.evolution import EvolutionConfig
+from esr_ray.config.schema import Config
 from esr_ray.cores import why_fewer
 from esr_ray.errors import UserError
 from esr_ray.plan import Experiment

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 import ray
 
-from esr_ray.config.schema import wants_device_cost, wants_memory
+from esr_ray.config.evolution import wants_device_cost, wants_memory
 from esr_ray.errors import DiskFull, NodeTrouble, UserError
 from esr_ray.networks.target import FORGETS_PEAK, begin_peak, device_name, memory_use
 from esr_ray.runtime.node import this_node
@@ -59,7 +59,7 @@ class Evaluator:
         core = pin_to_free_core() if setup.target == "CPU" else None
         self.device = device_name(setup.target, core)
         load_files(setup.files)
-        if wants_memory(setup.config.evolution) and begin_peak(setup.target) is None:
+        if setup.target == "CPU" and wants_memory(setup.config.evolution) and begin_peak("CPU") is None:
             raise UserError(
                 f"memory cannot be measured on {this_node()}: a process may not forget its peak there ({FORGETS_PEAK} "
                 "cannot be written); search without it (evolution.objectives, evolution.max_memory_mb)"

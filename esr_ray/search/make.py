@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from esr_ray.config.schema import Config, EvolutionConfig
+from esr_ray.config.evolution import EvolutionConfig
+from esr_ray.config.schema import Config
 from esr_ray.randomness import generator
 from esr_ray.search.algorithm import Algorithm, Budget
 from esr_ray.search.breeding import Breeding, MixedBreeding, PaperBreeding
@@ -38,17 +39,14 @@ def make_algorithm(config: Config, space: Space) -> Algorithm:
     else:
         schedule, survival = Steady(), Best(min(POOL_GENERATIONS * size, LARGEST_POOL))
         breeding = MixedBreeding(evolution.mutation_rate, selection)
-    promotion = None
-    longest = steps
-    if evolution.promotion is not None:
-        lengths = tuple(round(length * steps) for length in evolution.promotion.lengths)
-        promotion, longest = Promotion(lengths, evolution.promotion.keep), lengths[-1]
+    lengths = evolution.lengths(steps)
+    promotion = None if evolution.promotion is None else Promotion(lengths, evolution.promotion.keep)
     screening = None
     if evolution.predictor is not None:
         screening = Screening(ridge, evolution.proposals, evolution.mutation_rate)
     race, share = None, 0.0
     if evolution.race is not None:
-        race, share = Race(longest, evolution.race.confidence, evolution.race.tolerance), evolution.race.share
+        race, share = Race(lengths[-1], evolution.race.confidence, evolution.race.tolerance), evolution.race.share
     return Algorithm(
         space=space,
         seed=config.seed,

@@ -84,9 +84,7 @@ OBJECTIVES = {
     for one in (
         Objective("psnr", "dB", True, _of_quality(lambda quality: quality.fitness)),
         Objective("ssim", "", True, _of_quality(lambda quality: quality.ssim_y)),
-        _counted(
-            "params", "parameters", lambda candidate: candidate.params, lambda arch, space: space.cost(arch).params
-        ),
+        _counted("params", "parameters", lambda candidate: candidate.params, _params),
         _counted("mult_adds", "mult-adds", lambda candidate: candidate.mult_adds, _mult_adds),
         _measured("latency", "s", DEVICE_FIGURES["latency"]),
         _measured("memory", "MB", DEVICE_FIGURES["memory"]),

@@ -9,7 +9,7 @@ from esr_ray.config.space import SpaceConfig
 from esr_ray.errors import UserError
 from esr_ray.space.counts import RGB, mult_adds_720p, network_cost, reference_params
 from esr_ray.space.layers import Cost
-from esr_ray.space.spec import MOST_CHANNELS, Arch, split_frame
+from esr_ray.space.spec import MOST_CHANNELS, Arch, named_among, split_frame
 from esr_ray.space.vocabulary import Vocabulary, make_vocabulary
 
 LEAST_CHANNELS = 4
@@ -75,8 +75,7 @@ class Space:
 
     def own(self, arch: Sequence[str]) -> Arch | None:
         """A network of another space as this one names it; None if this one does not hold it."""
-        frame, blocks = split_frame(arch)
-        named = blocks if self.base_channels == (frame,) else tuple(arch)
+        named = named_among(arch, self.base_channels)
         return named if self.holds(named) else None
 
 

@@ -56,6 +56,12 @@ def split_frame(arch: Sequence[str]) -> tuple[int | None, Arch]:
     return (int(named[1]), tuple(arch[1:])) if named else (None, tuple(arch))
 
 
+def named_among(arch: Sequence[str], frames: Sequence[int]) -> Arch:
+    """A network as it is called where there are these channels outside the blocks: one alone is not named."""
+    frame, blocks = split_frame(arch)
+    return blocks if list(frames) == [frame] else tuple(arch)
+
+
 MOST_BLOCKS = 1000
 """Blocks of a network that is read from a file: one of more is a mistake, or meant to take all memory."""
 MOST_IN_ALL = 5000
