@@ -3,7 +3,7 @@
     python benchmarks/scaling.py
 
 1. Real: candidates a minute of the demo's training (fewer steps), with one evaluator and with two; and how long two
-   evaluators idle in a whole search with promotion, by the times in its journal.
+   evaluators idle in a whole search with promotion and race, by the times in its journal.
 2. Simulated: the whole search (evolution, journal, TensorBoard, checkpoints) over devices that exist in a virtual time
    only. A short training takes 15 to 60 s, one of three times the steps three times as long. What the driver really
    takes for an event goes by in virtual time too: devices idle where it is late, where a generation waits for its last
@@ -111,9 +111,15 @@ def drain(backend: RayBackend, jobs: Sequence[Job]) -> tuple[list[Done], int]:
 
 
 def real_search(schedule: str, evaluators: int, trainings: int, steps: int) -> tuple[Busy, int]:
-    """How busy evaluators were in a search with the budget of so many short trainings, and the jobs that they did."""
+    """How busy evaluators were in a search with the budget of so many short trainings, and the jobs that they did.
+
+    Promotion and race are those of a search that is not told otherwise: the race is what an evaluator does while the
+    other ends the last long training.
+    """
     individuals = min(8, trainings)
-    config = demo_config(*search_keys(schedule, individuals, trainings // individuals), f"fast_training.steps={steps}")
+    keys = search_keys(schedule, individuals, trainings // individuals)
+    as_default = ["evolution.promotion={}", "evolution.race={}"]
+    config = demo_config(*keys, *as_default, f"fast_training.steps={steps}")
     plan = plan_pictures(config)
     open_pictures(plan, config)
     backend = RayBackend(WorkerSetup(config, "CPU", plan, ()), Placement("CPU", "CPU", evaluators, ""))
@@ -266,7 +272,7 @@ def real_part(options: argparse.Namespace) -> list[str]:
         found, jobs = real_search(schedule, last.evaluators, options.trainings, options.steps)
         idle[schedule] = 1 - found.whole
         rows.append([schedule, str(jobs), percent(1 - found.whole), percent(1 - found.births)])
-    print(f"\na search on {last.evaluators} evaluators, promotion to {LENGTHS} times the length:\n")
+    print(f"\na search on {last.evaluators} evaluators, with promotion and race as by default:\n")
     print(table(["schedule", "jobs", "idle between the first and the last job", "idle until the last birth"], rows))
     efficiency = last.per_minute / (last.evaluators * first.per_minute)
     return [

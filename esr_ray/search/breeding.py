@@ -70,7 +70,7 @@ def crossed(pool: Sequence[Individual], selection: Selection, space: Space, rng:
 
 def varied(parents: Sequence[Child], rate: float, space: Space, rng: np.random.Generator) -> Child:
     """A child of children that were never trained, by crossover or mutation, half and half; its parents are theirs."""
-    one, other = (parents[int(place)] for place in rng.integers(len(parents), size=2))
+    one, other = (parents[int(rng.integers(len(parents)))] for _ in range(2))
     if one is not other and rng.random() < 0.5:
         genome, _ = crossover(one.genome, other.genome, rng)
         theirs = tuple(dict.fromkeys((*one.parents, *other.parents)))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
-from itertools import pairwise
-from math import fsum
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +11,9 @@ from numpy.typing import NDArray
 from esr_ray.space.block import Block, parse_block
 from esr_ray.space.space import Space
 from esr_ray.space.spec import Arch
+
+NUMBERS = 3
+"""A block's convolutions, growth rate and outputs: the first columns of its row."""
 
 
 def feature_matrix(archs: Sequence[Arch], space: Space) -> NDArray[np.float64]:
@@ -23,46 +24,68 @@ def feature_matrix(archs: Sequence[Arch], space: Space) -> NDArray[np.float64]:
     convolutions, growth rate and output occurs; and those of the first and of the last block, which matter more than
     others.
     """
-    return np.array([_features(tuple(arch), space) for arch in archs], dtype=np.float64)
+    parts = [space.parts(arch) for arch in archs]
+    costs = [space.cost(arch) for arch in archs]
+    depth = np.array([len(names) for _, names in parts], dtype=np.int64)
+    last = np.cumsum(depth) - 1
+    first = last - depth + 1
+    # A row for each block of all networks, one network after the other, and its place in its own.
+    letters, row_of, width = letters_of(space), *_block_rows(space)
+    blocks = np.array([row_of(name) for _, names in parts for name in names], dtype=np.float64).reshape(-1, width)
+    place = np.arange(len(blocks)) - np.repeat(first, depth)
+    outs = blocks[:, NUMBERS - 1]
+    steps = np.abs(np.diff(outs, prepend=0)) * (place > 0)
+    is_letter = blocks[:, NUMBERS : NUMBERS + len(letters)]
 
-
-@lru_cache(maxsize=65536)
-def _features(arch: Arch, space: Space) -> tuple[float, ...]:
-    frame, names = space.parts(arch)
-    blocks = [parse_block(name) for name in names]
-    cost = space.cost(arch)
-    outs = [block.out for block in blocks]
-    row = [
-        float(np.log(cost.params)),
-        float(np.log(cost.mult_adds)),
-        float(len(blocks)),
-        float(np.mean(outs)),
-        float(min(outs)),
-        float(outs[-1]),
-        float(sum(abs(after - before) for before, after in pairwise(outs))),
+    sums = np.add.reduceat(blocks, first)
+    of_letter = sums[:, NUMBERS : NUMBERS + len(letters)]
+    places = np.add.reduceat(is_letter * place[:, None], first)
+    columns = [
+        np.log([cost.params for cost in costs]),
+        np.log([cost.mult_adds for cost in costs]),
+        depth,
+        sums[:, NUMBERS - 1] / depth,
+        np.minimum.reduceat(outs, first),
+        outs[last],
+        np.add.reduceat(steps, first),
     ]
     if len(space.base_channels) > 1:
-        row += [float(np.log(frame)), *(float(frame == one) for one in space.base_channels)]
-    for letter in letters_of(space):
-        mine = [(place, block) for place, block in enumerate(blocks) if block.letter == letter]
-        row += [
-            float(len(mine)),
-            float(sum(block.convs for _, block in mine)),
-            float(sum(block.growth for _, block in mine)),
-            float(sum(block.convs * block.growth**2 for _, block in mine)) / 1000,
-            float(sum(block.out for _, block in mine)),
-            fsum((place + 0.5) / len(blocks) - 0.5 for place, _ in mine),
-            float(blocks[0].letter == letter),
-            float(blocks[-1].letter == letter),
-        ]
-    for choices, present in zip(numbers_of(space), zip(*map(_numbers, blocks), strict=True), strict=True):
-        row += [float(present.count(choice)) for choice in choices]
-    row += [float(number) for block in (blocks[0], blocks[-1]) for number in _numbers(block)]
-    return tuple(row)
+        frames = np.array([frame for frame, _ in parts])
+        columns += [np.log(frames), frames[:, None] == space.base_channels]
+    columns += [
+        sums[:, NUMBERS:],
+        # The sum of how far they stand from the middle, as parts of the depth.
+        (places + of_letter / 2) / depth[:, None] - of_letter / 2,
+        *(is_letter[end] for end in (first, last)),
+        *(blocks[end, :NUMBERS] for end in (first, last)),
+    ]
+    return np.column_stack(columns)
 
 
 def _numbers(block: Block) -> tuple[int, int, int]:
     return block.convs, block.growth, block.out
+
+
+@lru_cache(maxsize=64)
+def _block_rows(space: Space) -> tuple[Callable[[str], tuple[float, ...]], int]:
+    """What gives the row of a block by its name, and how long rows are: its numbers, a flag for each type, then for
+    each type what a block of it has, and a flag for each number that the space draws."""
+    letters, choices = letters_of(space), numbers_of(space)
+
+    @cache
+    def row(name: str) -> tuple[float, ...]:
+        block = parse_block(name)
+        numbers = _numbers(block)
+        flags = [float(block.letter == letter) for letter in letters]
+        amounts = (*numbers, block.convs * block.growth**2)
+        return (
+            *numbers,
+            *flags,
+            *(flag * amount for flag in flags for amount in amounts),
+            *(float(has == choice) for has, drawn in zip(numbers, choices, strict=True) for choice in drawn),
+        )
+
+    return row, len(row(space.vocabulary.names[0]))
 
 
 @lru_cache(maxsize=64)
@@ -73,6 +96,7 @@ def numbers_of(space: Space) -> tuple[tuple[int, ...], tuple[int, ...], tuple[in
     return convs, growths, outs
 
 
+@lru_cache(maxsize=64)
 def letters_of(space: Space) -> tuple[str, ...]:
     """Types of block that a search may draw."""
     return tuple(sorted({name[0] for name in space.vocabulary.names}))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 from esr_ray.space.spec import Arch, frame_name, split_frame
 
@@ -28,7 +29,7 @@ class Genome:
 def decode(genome: Genome) -> Arch:
     """Names of the frame, if there are several, and of the active blocks in order: two genomes that decode alike are
     the same network."""
-    blocks = tuple(name for active, name in zip(genome.active, genome.blocks, strict=True) if active)
+    blocks = tuple(compress(genome.blocks, genome.active))
     return blocks if genome.frame is None else (frame_name(genome.frame), *blocks)
 
 

@@ -79,8 +79,8 @@ def repair(genome: Genome, space: Space, rng: np.random.Generator) -> Genome | N
     Inactive nodes are switched on until `min_active` are; then blocks or the frame are drawn anew or nodes switched
     where that lessens the violation. Ends after PROPOSALS random and SWEEPS systematic changes.
     """
-    state = _State(_enough_active(genome, space, rng), 0.0)
-    state = replace(state, violation=space.violation(decode(state.genome)))
+    genome = _enough_active(genome, space, rng)
+    state = _State(genome, space.violation(decode(genome)))
     for _ in range(PROPOSALS):
         if state.violation == 0:
             return state.genome
@@ -105,10 +105,10 @@ class _State:
 
 
 def _enough_active(genome: Genome, space: Space, rng: np.random.Generator) -> Genome:
-    off = [node for node, active in enumerate(genome.active) if not active]
     missing = max(1, space.min_active) - genome.num_active
     if missing <= 0:
         return genome
+    off = [node for node, active in enumerate(genome.active) if not active]
     chosen = {int(node) for node in rng.choice(off, size=missing, replace=False)}
     return replace(genome, active=tuple(a or node in chosen for node, a in enumerate(genome.active)))
 
