@@ -3,7 +3,8 @@
     python benchmarks/scaling.py
 
 1. Real: candidates a minute of the demo's training (fewer steps), with one evaluator and with two; and how long two
-   evaluators idle in a whole search with promotion and race, by the times in its journal.
+   evaluators idle in a whole search with promotion and race, of trainings as long as the demo's, by the times in its
+   journal.
 2. Simulated: the whole search (evolution, journal, TensorBoard, checkpoints) over devices that exist in a virtual time
    only. A short training takes 15 to 60 s, one of three times the steps three times as long. What the driver really
    takes for an event goes by in virtual time too: devices idle where it is late, where a generation waits for its last
@@ -110,16 +111,17 @@ def drain(backend: RayBackend, jobs: Sequence[Job]) -> tuple[list[Done], int]:
     return done, most
 
 
-def real_search(schedule: str, evaluators: int, trainings: int, steps: int) -> tuple[Busy, int]:
+def real_search(schedule: str, evaluators: int, trainings: int, steps: int | None) -> tuple[Busy, int]:
     """How busy evaluators were in a search with the budget of so many short trainings, and the jobs that they did.
 
-    Promotion and race are those of a search that is not told otherwise: the race is what an evaluator does while the
-    other ends the last long training.
+    Trainings have the demo's steps unless `steps` are given. Promotion and race are those of a search that is not told
+    otherwise: the race is what an evaluator does while the other ends the last long training.
     """
     individuals = min(8, trainings)
     keys = search_keys(schedule, individuals, trainings // individuals)
     as_default = ["evolution.promotion={}", "evolution.race={}"]
-    config = demo_config(*keys, *as_default, f"fast_training.steps={steps}")
+    length = [] if steps is None else [f"fast_training.steps={steps}"]
+    config = demo_config(*keys, *as_default, *length)
     plan = plan_pictures(config)
     open_pictures(plan, config)
     backend = RayBackend(WorkerSetup(config, "CPU", plan, ()), Placement("CPU", "CPU", evaluators, ""))
@@ -209,8 +211,9 @@ def main() -> None:
     options_of.add_argument("--devices", type=int, nargs="+", default=[8, 64, 250, 1000], help="simulated")
     options_of.add_argument("--work", type=int, default=64, help="short trainings a simulated device")
     options_of.add_argument("--candidates", type=int, default=16, help="real ones")
-    options_of.add_argument("--trainings", type=int, default=240, help="budget of the real search, in short trainings")
     options_of.add_argument("--steps", type=int, default=150, help="of a real one")
+    options_of.add_argument("--trainings", type=int, default=160, help="budget of the real search, in short trainings")
+    options_of.add_argument("--search-steps", type=int, help="of a short training of it (the demo's)")
     options_of.add_argument("--only", choices=("real", "simulated", "ray"), help="one of the three parts")
     options_of.add_argument(
         "--processor-time",
@@ -219,7 +222,8 @@ def main() -> None:
     )
     options = options_of.parse_args()
     if options.quick:
-        options.devices, options.work, options.candidates, options.trainings, options.steps = [2, 4], 8, 2, 8, 2
+        options.devices, options.work, options.candidates, options.trainings = [2, 4], 8, 2, 8
+        options.steps = options.search_steps = 2
     parts = ("real", "simulated", "ray") if options.only is None else (options.only,)
 
     # Ray's workers cannot import these files: what they need of them is sent to them.
@@ -269,7 +273,7 @@ def real_part(options: argparse.Namespace) -> list[str]:
     idle = {}
     for schedule in SCHEDULES:
         say(f"real search: {schedule}")
-        found, jobs = real_search(schedule, last.evaluators, options.trainings, options.steps)
+        found, jobs = real_search(schedule, last.evaluators, options.trainings, options.search_steps)
         idle[schedule] = 1 - found.whole
         rows.append([schedule, str(jobs), percent(1 - found.whole), percent(1 - found.births)])
     print(f"\na search on {last.evaluators} evaluators, with promotion and race as by default:\n")

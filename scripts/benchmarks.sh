@@ -19,7 +19,8 @@ run benchmarks/train_step.py "$@"
 run benchmarks/upscale.py "$@"
 run benchmarks/loader.py "$@"
 run benchmarks/overhead.py "$@"
-run benchmarks/scaling.py "$@"
+# The real search at the demo's length takes most of an hour by itself.
+run benchmarks/scaling.py --search-steps 150 "$@"
 run benchmarks/full_training.py "$@"
 # Fewer genomes and no choices: the whole takes half an hour by itself.
 run benchmarks/fitness.py configs/demo.yml --genomes 8 --seeds 2 --longer 2 "${quick[@]}"
